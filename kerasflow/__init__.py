@@ -1,0 +1,73 @@
+"""kerasflow: one experiment, written down; a plain Keras model, trained exactly; every number in MLflow.
+
+Each name below is loaded when it is first used, so that `import kerasflow` is light.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "BuildError": "kerasflow.errors",
+    "DataError": "kerasflow.errors",
+    "ExperimentSpec": "kerasflow.spec.experiment",
+    "History": "kerasflow.training.history",
+    "KerasflowError": "kerasflow.errors",
+    "ModelSpec": "kerasflow.spec.model",
+    "RunError": "kerasflow.errors",
+    "RunResult": "kerasflow.experiment",
+    "SpecError": "kerasflow.errors",
+    "TrackingError": "kerasflow.errors",
+    "Trainer": "kerasflow.training.trainer",
+    "TrainingError": "kerasflow.errors",
+    "build": "kerasflow.builders.graph",
+    "cnn": "kerasflow.spec.recipes",
+    "compare": "kerasflow.comparison",
+    "fit": "kerasflow.training.trainer",
+    "load_spec": "kerasflow.spec.experiment",
+    "mlp": "kerasflow.spec.recipes",
+    "run": "kerasflow.experiment",
+    "single_layer": "kerasflow.spec.recipes",
+    "stop": "kerasflow.training",
+}
+
+__all__ = sorted(_HOME)
+
+if TYPE_CHECKING:
+    from kerasflow.builders.graph import build as build
+    from kerasflow.comparison import compare as compare
+    from kerasflow.errors import BuildError as BuildError
+    from kerasflow.errors import DataError as DataError
+    from kerasflow.errors import KerasflowError as KerasflowError
+    from kerasflow.errors import RunError as RunError
+    from kerasflow.errors import SpecError as SpecError
+    from kerasflow.errors import TrackingError as TrackingError
+    from kerasflow.errors import TrainingError as TrainingError
+    from kerasflow.experiment import RunResult as RunResult
+    from kerasflow.experiment import run as run
+    from kerasflow.spec.experiment import ExperimentSpec as ExperimentSpec
+    from kerasflow.spec.experiment import load_spec as load_spec
+    from kerasflow.spec.model import ModelSpec as ModelSpec
+    from kerasflow.spec.recipes import cnn as cnn
+    from kerasflow.spec.recipes import mlp as mlp
+    from kerasflow.spec.recipes import single_layer as single_layer
+    from kerasflow.training import stop as stop
+    from kerasflow.training.history import History as History
+    from kerasflow.training.trainer import Trainer as Trainer
+    from kerasflow.training.trainer import fit as fit
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'kerasflow' has no attribute {name!r}")
+    home = import_module(_HOME[name])
+    value = import_module("kerasflow.training.stop") if name == "stop" else getattr(home, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

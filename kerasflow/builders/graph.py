@@ -1,0 +1,149 @@
+"""`kf.build`: a `ModelSpec` and the sizes that the data decides become a `keras.Model`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from kerasflow.builders.objects import make, seeded
+from kerasflow.builders.plan import Plan, Step, plan
+from kerasflow.errors import BuildError, sentence
+from kerasflow.spec.document import DocumentPath, dotted
+from kerasflow.spec.layers import HEAD
+from kerasflow.spec.model import ModelSpec, as_model_spec
+
+if TYPE_CHECKING:
+    import keras
+
+Shape = tuple[int | None, ...]
+HeadTask = Literal["classification", "binary", "multiclass", "multilabel", "regression"]
+
+
+def build(
+    spec: ModelSpec | dict[str, Any],
+    input_shape: Shape | Mapping[str, Shape],
+    n_outputs: int | Mapping[str, int] | None = None,
+    task: HeadTask | Mapping[str, HeadTask] = "classification",
+    *,
+    seed: int | None = None,
+    where: Callable[[DocumentPath], str] | None = None,
+) -> keras.Model:
+    """Builds a network with nothing of kerasflow inside: a functional `keras.Model` that saves and loads anywhere.
+
+    Args:
+        spec: the layers.
+        input_shape: the shape of one sample, without the batch; by input's name for a model with several.
+        n_outputs: numbers that each `head` gives: classes, labels or targets (1 for two classes); by the head's name
+            if several.
+        task: what each `head` is for: `classification` (softmax, or a sigmoid for one output), `multilabel` (a sigmoid
+            each) or `regression` (linear); by the head's name if they differ.
+        seed: of the initial weights and of every mask; random if None. No global generator is touched.
+        where: names the place of a path below the model, for errors; the path itself if None.
+
+    Raises:
+        SpecError: the spec, given as a dict, has faults.
+        BuildError: layers do not fit together; the message names the layer and both shapes.
+    """
+    checked = as_model_spec(spec)
+    with seeded(seed):
+        return _Builder(plan(checked), input_shape, n_outputs, task, where or _plain).model()
+
+
+def _plain(path: DocumentPath) -> str:
+    return dotted(("model", *path))
+
+
+class _Builder:
+    def __init__(
+        self, layout: Plan, input_shape: Any, n_outputs: Any, task: Any, where: Callable[[DocumentPath], str]
+    ) -> None:
+        self.layout, self.n_outputs, self.task, self.where = layout, n_outputs, task, where
+        self.shapes = self._input_shapes(input_shape)
+        self.tensors: dict[str, Any] = {}
+
+    def model(self) -> keras.Model:
+        import keras
+
+        inputs = [keras.Input(shape=self.shapes[name], name=name) for name in self.layout.inputs]
+        self.tensors = dict(zip(self.layout.inputs, inputs, strict=True))
+        for step in self.layout.steps:
+            self.tensors[step.name] = self._apply(step)
+        outputs = [self.tensors[name] for name in self.layout.outputs]
+        self._check_size(outputs)
+        return keras.Model(inputs if len(inputs) > 1 else inputs[0], outputs if len(outputs) > 1 else outputs[0])
+
+    def _apply(self, step: Step) -> Any:
+        taken = [self.tensors[name] for name in step.inputs]
+        shown = " and ".join(str(tuple(t.shape[1:])) for t in taken)
+        layer = self._layer(step, taken)
+        try:
+            return _call(layer, taken)
+        except Exception as error:
+            message = (
+                f"{self.where(step.path)}: layer {step.name!r} cannot take an input of shape {shown}: {sentence(error)}"
+            )
+            raise BuildError(message) from error
+
+    def _layer(self, step: Step, taken: list[Any]) -> Any:
+        try:
+            if step.kind == HEAD:
+                return make("layers", "dense", {**step.arguments, **self._head(step, taken), "name": step.name})
+            return make("layers", step.kind, {**step.arguments, "name": step.name})
+        except BuildError as error:
+            raise BuildError(f"{self.where(step.path)}: {error}") from error.__cause__
+
+    def _head(self, step: Step, taken: list[Any]) -> dict[str, Any]:
+        n_outputs = self.n_outputs.get(step.name) if isinstance(self.n_outputs, Mapping) else self.n_outputs
+        task = self.task.get(step.name, "classification") if isinstance(self.task, Mapping) else self.task
+        if n_outputs is None:
+            raise BuildError(f"how many outputs {step.name!r} has follows from the data; pass n_outputs")
+        shape = tuple(taken[0].shape[1:])
+        if len(shape) != 1:
+            raise BuildError(
+                f"the head takes one vector a sample, got shape {shape}; put a flatten, a global pooling "
+                "or a recurrent layer before it"
+            )
+        classes = task in ("classification", "multiclass") and n_outputs > 1
+        activation = "linear" if task == "regression" else "softmax" if classes else "sigmoid"
+        return {"units": n_outputs, "activation": activation}
+
+    def _input_shapes(self, given: Any) -> dict[str, Shape]:
+        names = self.layout.inputs
+        if isinstance(given, Mapping):
+            if set(given) != set(names):
+                raise BuildError(
+                    f"{self.where(('inputs',))}: the model's inputs are {', '.join(names)}, "
+                    f"got shapes for {', '.join(given)}"
+                )
+            return {name: tuple(given[name]) for name in names}
+        if len(names) > 1:
+            raise BuildError(
+                f"{self.where(('inputs',))}: the model has several inputs ({', '.join(names)}), got one shape: {given}"
+            )
+        return {names[0]: (given,) if isinstance(given, int) else tuple(given)}
+
+    def _check_size(self, outputs: list[Any]) -> None:
+        """A last layer that is no head must still give as many numbers as the task has."""
+        kinds = {step.name: step for step in self.layout.steps}
+        if len(outputs) > 1 or not isinstance(self.n_outputs, int):
+            return
+        name = self.layout.outputs[0]
+        shape = tuple(outputs[0].shape[1:])
+        if shape and shape[-1] is not None and shape[-1] != self.n_outputs and name in kinds:
+            raise BuildError(
+                f"{self.where(kinds[name].path)}: the model's output has shape {shape}, but the task has "
+                f"{self.n_outputs} outputs; let the last layer be 'head', or give it {self.n_outputs} units"
+            )
+
+
+def _call(layer: Any, inputs: list[Any]) -> Any:
+    """Calls a layer as its `call` wants it: one tensor, a list, or query and value apart."""
+    required = [
+        p
+        for p in inspect.signature(layer.call).parameters.values()
+        if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+    if len(required) > 1:  # attention over (query, value); self-attention for one input
+        return layer(*(inputs * len(required) if len(inputs) == 1 else inputs))
+    return layer(inputs[0] if len(inputs) == 1 else inputs)

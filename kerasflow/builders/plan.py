@@ -1,0 +1,113 @@
+"""A spec's layers as one flat list of steps: blocks opened, repeats written out, every name made whole. No Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kerasflow.spec.document import DocumentPath
+from kerasflow.spec.layers import INPUT, LayerSpec
+from kerasflow.spec.model import ModelSpec
+
+
+@dataclass(frozen=True)
+class Step:
+    """One layer to make.
+
+    Attributes:
+        name: the Keras layer's, unique in the model; a block's layers carry the block's name and a dot in front.
+        kind: its name in the catalogue, or `head`.
+        arguments: its constructor's, a block's parameters filled in.
+        inputs: names of the steps or model inputs that it takes.
+        path: where in the spec it stands.
+    """
+
+    name: str
+    kind: str
+    arguments: dict[str, Any]
+    inputs: tuple[str, ...]
+    path: DocumentPath
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps in the order in which they can be made, and the names of the model's inputs and outputs."""
+
+    inputs: tuple[str, ...]
+    steps: tuple[Step, ...]
+    outputs: tuple[str, ...]
+
+
+def plan(spec: ModelSpec) -> Plan:
+    """Lays out a model; deterministic, so that a layer has the same name wherever the spec is built."""
+    inputs = spec.inputs or (INPUT,)
+    layout = _Layout(spec, set(inputs))
+    scope = {name: name for name in inputs}
+    last = layout.lay(spec.layers, ("layers",), scope, inputs[0], prefix="", parameters={})
+    return Plan(inputs, tuple(layout.steps), tuple(scope[name] for name in spec.outputs) or (last,))
+
+
+class _Layout:
+    def __init__(self, spec: ModelSpec, taken: set[str]) -> None:
+        self.spec, self.steps, self.taken = spec, list[Step](), taken
+        self.reserved = set(_given_names(spec.layers))
+
+    def lay(
+        self,
+        layers: tuple[LayerSpec, ...],
+        path: DocumentPath,
+        scope: dict[str, str],
+        before: str,
+        prefix: str,
+        parameters: Mapping[str, Any],
+    ) -> str:
+        """Appends the steps of some layers and gives the last one's name; `scope` maps names to steps."""
+        for index, layer in enumerate(layers):
+            inputs = tuple(scope[name] for name in layer.inputs) if layer.inputs else (before,)
+            for _ in range(int(fill(layer.repeat, parameters))):
+                before = self._one(layer, (*path, index), inputs, prefix, parameters)
+                inputs = (before,)
+            if layer.name:
+                scope[layer.name] = before
+        return before
+
+    def _one(
+        self, layer: LayerSpec, path: DocumentPath, inputs: tuple[str, ...], prefix: str, parameters: Mapping[str, Any]
+    ) -> str:
+        name = self._unique(prefix, layer)
+        arguments = {key: fill(value, parameters) for key, value in layer.arguments.items()}
+        block = self.spec.blocks.get(layer.kind)
+        if block is None:
+            self.steps.append(Step(name, layer.kind, arguments, inputs, (*path, layer.kind)))
+            return name
+        inner = {**block.parameters, **arguments}
+        return self.lay(
+            block.layers, ("blocks", layer.kind, "layers"), {INPUT: inputs[0]}, inputs[0], f"{name}.", inner
+        )
+
+    def _unique(self, prefix: str, layer: LayerSpec) -> str:
+        """The layer's own name, or its kind, with a number behind it where that is taken."""
+        base = prefix + (layer.name or layer.kind)
+        reserved = set() if layer.name else self.reserved
+        name, count = base, 1
+        while name in self.taken or name in reserved:
+            count += 1
+            name = f"{base}_{count}"
+        self.taken.add(name)
+        return name
+
+
+def fill(value: Any, parameters: Mapping[str, Any]) -> Any:
+    """The value with every `$name` replaced by the block's parameter, at any depth."""
+    if isinstance(value, str) and value.startswith("$"):
+        return parameters[value[1:]]
+    if isinstance(value, Mapping):
+        return {key: fill(item, parameters) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [fill(item, parameters) for item in value]
+    return value
+
+
+def _given_names(layers: tuple[LayerSpec, ...]) -> Iterator[str]:
+    return (layer.name for layer in layers if layer.name)

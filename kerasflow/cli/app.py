@@ -1,0 +1,148 @@
+"""The commands."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from kerasflow.cli.startup import load_tensorflow
+from kerasflow.errors import KerasflowError, SpecError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Experiments written down once: a plain Keras model, trained exactly, every number in MLflow.",
+)
+
+Spec = Annotated[Path, typer.Argument(metavar="SPEC", help="The experiment's YAML or JSON file.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Change a field, e.g. train.epochs=3. May be repeated."),
+]
+Root = Annotated[Path, typer.Option("--runs", metavar="FOLDER", help="Where run folders are.")]
+
+
+def run_app() -> int:
+    """Runs the command that was typed; what a user can mend is said in one sentence, with exit code 2."""
+    try:
+        app()
+    except SpecError as error:
+        print(error, file=sys.stderr)
+    except KerasflowError as error:
+        print(f"error: {error}", file=sys.stderr)
+    return 2
+
+
+@app.command()
+def run(
+    spec: Spec,
+    set_: Set = None,
+    runs: Root = Path("runs"),
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")] = False,
+) -> None:
+    """Train an experiment and record it."""
+    from kerasflow.spec.experiment import load_spec
+
+    loaded = load_spec(spec, parse_overrides(set_))  # faults in the spec are told before anything heavy loads
+    load_tensorflow()
+    from kerasflow import experiment
+    from kerasflow.cli.show import show_result
+
+    show_result(experiment.run(loaded, root=runs, verbose=0 if quiet else "auto"))
+
+
+@app.command()
+def check(spec: Spec, set_: Set = None) -> None:
+    """Show what an experiment would be: data, layers, windows, memory. Trains nothing."""
+    from kerasflow.spec.experiment import load_spec
+
+    loaded = load_spec(spec, parse_overrides(set_))
+    load_tensorflow()
+    from kerasflow.cli.show import show_inspection
+    from kerasflow.inspection import inspect
+
+    show_inspection(inspect(loaded))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a spec, so that an editor completes and checks it."""
+    import json
+
+    from kerasflow.spec.experiment import ExperimentSpec
+
+    print(json.dumps(ExperimentSpec.model_json_schema(), indent=2))
+
+
+@app.command()
+def compare(
+    experiment: Annotated[str, typer.Argument(metavar="EXPERIMENT", help="The name that the runs share.")],
+    runs: Root = Path("runs"),
+    metric: Annotated[str, typer.Option(help="What the best run is best at; the first test metric if not given.")] = "",
+    picture: Annotated[Path | None, typer.Option(help="Where the picture goes; below --runs if not given.")] = None,
+) -> None:
+    """Lay the runs of an experiment side by side: what differs, what came of it, their cost curves in one picture."""
+    from kerasflow.cli.show import show_comparison
+    from kerasflow.comparison import compare as compare_runs
+    from kerasflow.comparison import draw
+
+    found = compare_runs(experiment, root=runs)
+    show_comparison(found, metric, draw(found, experiment, picture, root=runs))
+
+
+@app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="New rows or images: a table, an array, an image or a folder.")
+    ],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A CSV file; printed if not given.")] = None,
+) -> None:
+    """Predict new rows or images with a run's model and its own preprocessing."""
+    from kerasflow.cli.show import write_predictions
+
+    load_tensorflow()
+    from kerasflow.prediction import predict_file
+
+    write_predictions(predict_file(run, file), output)
+
+
+@app.command()
+def ui(
+    uri: Annotated[str, typer.Option(help="The tracking store.")] = "",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
+) -> None:
+    """Open the MLflow UI on the local store; stop it with Ctrl-C."""
+    from kerasflow.cli.server import serve
+
+    serve(uri or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db", port)
+
+
+@app.callback(invoke_without_command=True)
+def about(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    if version:
+        from kerasflow import __version__
+
+        print(f"kerasflow {__version__}")
+        raise typer.Exit
+
+
+def parse_overrides(pairs: list[str] | None) -> dict[str, Any]:
+    """`["train.epochs=3"]` -> `{"train.epochs": 3}`; values are read as YAML."""
+    from kerasflow.spec.document import parse_value
+
+    overrides = {}
+    for pair in pairs or []:
+        path, equals, value = pair.partition("=")
+        if not equals or not path.strip():
+            raise typer.BadParameter(f"expected PATH=VALUE such as train.epochs=3, got {pair!r}", param_hint="--set")
+        overrides[path.strip()] = parse_value(value)
+    return overrides

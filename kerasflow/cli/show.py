@@ -1,0 +1,134 @@
+"""Results as a person reads them in a terminal."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from kerasflow.errors import RunError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from kerasflow.experiment import RunResult
+    from kerasflow.inspection import Inspection
+    from kerasflow.tracking.compare import Comparison
+
+console = Console(highlight=False, soft_wrap=False)
+
+
+def show_result(result: RunResult) -> None:
+    """A run's final numbers, and where the rest is."""
+    table = Table(box=box.SIMPLE_HEAD, title=f"{result.spec.experiment}: {result.spec.name}", title_justify="left")
+    table.add_column("result")
+    table.add_column("value", justify="right")
+    for name, value in result.metrics.items():
+        table.add_row(name, f"{value:.0f}" if name == "best/epoch" else f"{value:.4f}")
+    table.add_row("updates", f"{result.history.updates}")
+    console.print(table)
+    _line("stopped", result.history.stop_reason)
+    _line("run folder", _near(result.folder))
+    _line("cost curve", _near(result.folder / "figures" / "cost_curve.png"))
+    if result.store:
+        _line("compare", f"kerasflow compare {_quoted(result.spec.experiment)}")
+        _line("open the UI", "kerasflow ui" if result.store.startswith("sqlite") else result.store)
+
+
+def show_inspection(found: Inspection) -> None:
+    """Data, layers, windows and memory of an experiment that was not trained."""
+    layers = Table(box=box.SIMPLE_HEAD, title=f"{found.spec.experiment}: {found.spec.name}", title_justify="left")
+    for column in ("layer", "kind"):
+        layers.add_column(column, overflow="fold")
+    for column in ("output shape", "parameters"):
+        layers.add_column(column, justify="right", overflow="fold")
+    layers.add_row("input", "", _shape(found.input_shape), "")
+    for row in found.layers:
+        layers.add_row(row.name, row.kind, _shape(row.output_shape), f"{row.parameters:,}" if row.parameters else "")
+    console.print(layers)
+    train, rows = found.spec.train, found.data["rows"]
+    _line("data", f"{', '.join(f'{count:,} {part}' for part, count in rows.items() if count)}; {found.data['task']}")
+    _line("parameters", f"{found.parameters:,}, of which {found.trainable:,} are trained")
+    passes = (
+        "in one pass"
+        if found.micro_batches == 1
+        else f"as {found.micro_batches} micro-batches of {train.micro_batch_size}"
+    )
+    _line("window", f"{train.batch_size} samples {passes}, one update")
+    _line("updates", f"{found.updates_per_epoch:,} an epoch, {found.updates_per_epoch * train.epochs:,} at most")
+    memory = found.memory
+    parts = f"weights {_size(memory.weights)}, gradients {_size(memory.gradients)}, optimizer {_size(memory.optimizer)}"
+    _line("memory", f"about {_size(memory.total)}: {parts}, activations {_size(memory.activations)}")
+
+
+def show_comparison(found: Comparison, metric: str, picture: Path) -> None:
+    """Runs below each other: what differs, the metrics, which is best."""
+    metrics = [name for name in found.metrics if not name.startswith(("optim/", "perf/"))]
+    if metric and metric not in found.metrics:
+        raise RunError(f"no run has the metric {metric!r}; there are {', '.join(found.metrics)}")
+    tests = [name for name in metrics if name.startswith("test/")]
+    wanted = metric or next((n for n in tests if not n.endswith("loss")), next(iter(metrics), ""))
+    best = found.best(wanted) if wanted else None
+    shown = list(dict.fromkeys([*tests, *(n for n in metrics if n.startswith("val/")), *([wanted] if wanted else [])]))
+    if not shown:
+        shown = metrics
+    table = Table(box=box.SIMPLE_HEAD, title_justify="left")
+    table.add_column("run", overflow="fold")
+    for name in (*found.differing, "status"):
+        table.add_column(name.removeprefix("train/"), overflow="fold")
+    for name in shown:
+        table.add_column(name, justify="right", overflow="fold")
+    for run in found.runs:
+        style = "bold" if run is best else ""
+        params = [_value(run.params.get(name)) for name in found.differing]
+        table.add_row(run.label, *params, run.status, *(_value(run.metrics.get(name)) for name in shown), style=style)
+    console.print(table)
+    if best is not None:
+        _line(f"best {wanted}", f"{best.label} ({_value(best.metrics[wanted])})")
+    _line("cost curves", _near(picture))
+
+
+def write_predictions(frame: pd.DataFrame, output: Path | None) -> None:
+    """As CSV, to a file or to the screen."""
+    if output is None:
+        frame.to_csv(sys.stdout)
+        return
+    try:
+        frame.to_csv(output)
+    except OSError as error:
+        raise RunError(f"{output}: cannot be written: {error.strerror or error}") from error
+    console.print(f"{len(frame):,} predictions in {_near(output)}")
+
+
+def _line(name: str, text: str) -> None:
+    console.print(f"  [bold]{name:<12}[/bold] {text}", soft_wrap=True)
+
+
+def _near(path: Path) -> str:
+    """The path from here, if it is below here."""
+    absolute = path.absolute()
+    return str(absolute.relative_to(Path.cwd())) if absolute.is_relative_to(Path.cwd()) else str(absolute)
+
+
+def _quoted(name: str) -> str:
+    return f"'{name}'" if " " in name else name
+
+
+def _shape(shape: tuple[int | None, ...]) -> str:
+    return " × ".join("?" if size is None else str(size) for size in shape) or "1"
+
+
+def _size(size: int) -> str:
+    from rich.filesize import decimal
+
+    return decimal(size)
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

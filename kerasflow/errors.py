@@ -1,0 +1,90 @@
+"""Every exception that kerasflow raises on purpose.
+
+    KerasflowError
+     ├─ SpecError        (ValueError)    a spec says something that cannot be; holds every fault at once
+     ├─ BuildError       (ValueError)    the layers of a spec do not fit together
+     ├─ DataError        (ValueError)    the data is not what the spec says, or cannot be learned from
+     ├─ TrainingError    (RuntimeError)  the loop cannot go on, or was asked for what it cannot do
+     ├─ TrackingError    (RuntimeError)  the tracking store does not answer, or refuses
+     ├─ RunError         (RuntimeError)  a run folder is missing, incomplete or cannot be written
+     └─ MissingExtra     (ImportError)   an optional package is not installed
+
+Each message is for the person at the keyboard: where, what was expected, what came, what to do. The command line prints
+it without a traceback and exits with code 2.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+class KerasflowError(Exception):
+    """The root: `except kf.KerasflowError` catches whatever kerasflow refuses."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing wrong in a spec.
+
+    Attributes:
+        path: the dotted path into the document, e.g. `model.layers[3].dense.units`; empty for the whole.
+        message: what was expected, what came, and the near name if there is one.
+        where: `file:line`, the file alone, or empty for a spec made in Python.
+    """
+
+    path: str
+    message: str
+    where: str = ""
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.where, self.path, self.message) if part)
+
+
+class SpecError(KerasflowError, ValueError):
+    """A spec with faults; `faults` lists them all, in the order of the document."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(str(fault) for fault in self.faults))
+
+
+class BuildError(KerasflowError, ValueError):
+    """Layers that do not fit together, by the layer's path in the spec."""
+
+
+class DataError(KerasflowError, ValueError):
+    """Data that is missing, malformed, or that nothing can be learned from."""
+
+
+class TrainingError(KerasflowError, RuntimeError):
+    """A training that cannot begin or go on."""
+
+
+class TrackingError(KerasflowError, RuntimeError):
+    """A tracking store that does not answer, or that refuses what it is given."""
+
+
+class RunError(KerasflowError, RuntimeError):
+    """A run folder that is missing, incomplete or cannot be written."""
+
+
+class MissingExtra(KerasflowError, ImportError):
+    """An optional package that is not installed; the message names the extra that brings it."""
+
+
+def sentence(error: BaseException) -> str:
+    """The first sentence of a foreign error, on one line and without its library's preamble, to end one of ours."""
+    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
+    if len(lines) > 1 and lines[0].startswith("Exception encountered when calling"):
+        lines = lines[1:]
+    text = lines[0] if lines else type(error).__name__
+    return re.sub(r"\x1b\[\d+m| with name 'None'", "", text).rstrip(".")
+
+
+def did_you_mean(word: str, known: Iterable[object]) -> str:
+    """`, did you mean 'x'?` where one of the known words is close to the given one, else nothing."""
+    close = difflib.get_close_matches(str(word), [str(item) for item in known], n=1, cutoff=0.6)
+    return f", did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,307 @@
+"""The one page that joins the rooms: an `ExperimentSpec` in, a `RunResult` out, everything on disk and in MLflow."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kerasflow.errors import TrackingError
+from kerasflow.spec.experiment import ExperimentSpec, load_spec
+
+if TYPE_CHECKING:
+    import keras
+
+    from kerasflow.data import Data, Part
+    from kerasflow.tracking.folder import RunFolder
+    from kerasflow.tracking.port import Context, EndStatus, Tracker
+    from kerasflow.training.history import History
+    from kerasflow.training.progress import Verbose
+    from kerasflow.training.trainer import Trainer
+
+DEFAULT_STORE = "sqlite:///mlflow.db"
+
+
+@dataclass(frozen=True, eq=False)
+class RunResult:
+    """What a run leaves.
+
+    Attributes:
+        metrics: the final numbers by name: `test/loss`, `test/accuracy`, ..., `best/epoch`, and the best epoch's
+            others.
+        model: trained.
+        history: every epoch, and why it stopped.
+        folder: the run folder.
+        run_id: MLflow's; empty without tracking.
+        spec: resolved.
+        store: the tracking store's URI; empty without tracking.
+    """
+
+    metrics: dict[str, float]
+    model: keras.Model
+    history: History
+    folder: Path
+    run_id: str
+    spec: ExperimentSpec
+    store: str
+
+
+def run(
+    source: str | Path | Mapping[str, Any] | ExperimentSpec,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    root: str | Path = "runs",
+    verbose: Verbose = "auto",
+) -> RunResult:
+    """Runs one experiment: data, model, training, figures, record.
+
+    Args:
+        source: a spec, its path, text or dict.
+        overrides: values by dotted path, e.g. `{"train.epochs": 3}`.
+        root: run folders are made below it.
+        verbose: 0 silent, 1 a progress bar, 2 a line an epoch; `auto` looks whether there is a terminal.
+
+    Raises:
+        SpecError, DataError, BuildError: what is wanted cannot be; nothing has been written then.
+        TrackingError: the tracking store does not answer; nothing has been written then.
+        TrainingError, RunError: the training or the disk failed; the run says FAILED, with the traceback in its folder.
+    """
+    from kerasflow.data import load
+    from kerasflow.tracking.folder import RunFolder
+
+    spec = load_spec(source, overrides)
+    data = load(spec.data, spec.seed)
+    model, trainer = assemble(spec, data, verbose)
+    tracker, store = open_tracker(spec)
+    run_id = _start(tracker, spec, data)
+    with _truthful_status(tracker, run_id) as begun:
+        folder = RunFolder.create(Path(root), spec.experiment, spec.name)
+        begun(folder)
+        mirror = _Mirror(tracker)
+        _write_beginning(folder, mirror, spec, data, run_id)
+        history = _train(model, trainer, data, folder, mirror)
+        metrics = _final_metrics(model, data, history, trainer)
+        _write_end(folder, mirror, spec, trainer, model, data, history, metrics)
+    return RunResult(metrics, model, history, folder.directory, run_id, spec, store)
+
+
+def assemble(spec: ExperimentSpec, data: Data, verbose: Verbose = 0) -> tuple[keras.Model, Trainer]:
+    """The model for the data, with seeded weights, and the trainer that the spec describes."""
+    from kerasflow.builders import graph, objects
+    from kerasflow.training import stop
+    from kerasflow.training.trainer import Trainer
+
+    prep, train = data.preparation, spec.train
+    model = graph.build(
+        spec.model,
+        prep.input_shape,
+        prep.n_outputs,
+        prep.task,
+        seed=spec.seed,
+        where=lambda path: spec.where(("model", *path)),
+    )
+    rules = {"plateau": stop.Plateau, "threshold": stop.Threshold, "deadline": stop.Deadline}
+    chosen = [rule.chosen for rule in train.stop]
+    trainer = Trainer(
+        objects.optimizer(train.optimizer),
+        objects.loss(train.loss, prep.task),
+        objects.metrics(train.metrics, prep.task),
+        batch_size=train.batch_size,
+        micro_batch_size=train.micro_batch_size,
+        batch_norm=train.batch_norm,
+        epochs=train.epochs,
+        seed=spec.seed,
+        engine=train.engine,
+        stop=[rules[name](**dict(part)) for name, part in chosen],
+        verbose=verbose,
+    )
+    return model, trainer
+
+
+def open_tracker(spec: ExperimentSpec) -> tuple[Tracker | None, str]:
+    """The tracker that a spec asks for, and its store's URI; nothing and "" for `track: {uri: none}`."""
+    uri = spec.track.uri
+    if uri == "none":
+        return None, ""
+    if uri == "auto":
+        uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE
+    from kerasflow.tracking.mlflow_tracker import MLflowTracker
+
+    return MLflowTracker(uri), uri
+
+
+def _start(tracker: Tracker | None, spec: ExperimentSpec, data: Data) -> str:
+    from kerasflow import __version__
+    from kerasflow.tracking.environment import git_tags
+    from kerasflow.tracking.record import params_of
+
+    if tracker is None:
+        return ""
+    tags = {
+        "spec_hash": spec.content_hash(),
+        "data_fingerprint": data.fingerprint,
+        "kerasflow": __version__,
+        **git_tags(),
+    }
+    return tracker.start(spec.experiment, spec.name, params_of(spec.to_document()), tags)
+
+
+class _Mirror:
+    """A tracker that may fail without taking the training with it: the run folder is the truth."""
+
+    def __init__(self, tracker: Tracker | None) -> None:
+        self.tracker = tracker
+
+    def __call__(self, send: Callable[[Tracker], None]) -> None:
+        if self.tracker is None:
+            return
+        try:
+            send(self.tracker)
+        except TrackingError as error:
+            warnings.warn(f"not recorded in MLflow, but in the run folder: {error}", stacklevel=3)
+
+
+def _train(model: keras.Model, trainer: Trainer, data: Data, folder: RunFolder, mirror: _Mirror) -> History:
+    from kerasflow.tracking.record import metrics_of
+
+    def on_epoch(row: dict[str, Any]) -> None:
+        folder.append_row(row)
+        mirror(lambda tracker: tracker.log_metrics(metrics_of(row), row["epoch"]))
+
+    held = (data.validation.x, data.validation.y) if data.validation is not None else None
+    return trainer.fit(model, data.train.x, data.train.y, validation=held, on_epoch=on_epoch)
+
+
+def _final_metrics(model: keras.Model, data: Data, history: History, trainer: Trainer) -> dict[str, float]:
+    from kerasflow.tracking.record import metrics_of
+    from kerasflow.training.evaluate import evaluate
+
+    metrics = {"best/epoch": float(history.best_epoch)}
+    metrics |= {f"best/{k}": v for k, v in metrics_of(history.best).items() if k.startswith(("train/", "val/"))}
+    metrics = {
+        name.replace("best/train/", "best/train_").replace("best/val/", "best/val_"): v for name, v in metrics.items()
+    }
+    if data.test is not None:
+        found = evaluate(model, data.test.x, data.test.y, trainer.evaluation_batch, history.engine)
+        metrics |= {f"test/{name}": value for name, value in found.items()}
+    return metrics
+
+
+def _write_beginning(folder: RunFolder, mirror: _Mirror, spec: ExperimentSpec, data: Data, run_id: str) -> None:
+    from kerasflow.tracking.environment import environment_text
+
+    folder.set_status("RUNNING", run_id=run_id)
+    folder.write_text("spec.yaml", spec.to_yaml())
+    folder.write_text("environment.txt", environment_text())
+    folder.write_json("data.json", {"fingerprint": data.fingerprint, **data.summary})
+    with folder.writing("preparation.skops") as path:
+        data.preparation.save(path)
+
+    def send(tracker: Tracker) -> None:
+        tracker.set_tags({"run_folder": str(folder)})
+        parts: dict[Context, Part | None] = {"train": data.train, "validation": data.validation, "test": data.test}
+        for context, part in parts.items():
+            if part is not None:
+                tracker.log_dataset(
+                    spec.data.source.chosen[0], data.fingerprint, context, {**data.summary, "rows": len(part)}
+                )
+
+    mirror(send)
+
+
+def _write_end(
+    folder: RunFolder,
+    mirror: _Mirror,
+    spec: ExperimentSpec,
+    trainer: Trainer,
+    model: keras.Model,
+    data: Data,
+    history: History,
+    metrics: dict[str, float],
+) -> None:
+    from kerasflow.figures import draw
+
+    with folder.writing("model.keras") as path:
+        model.save(path)
+    folder.write_json("metrics.json", metrics)
+    title, cost = f"{spec.experiment}: {spec.name}", trainer.loss.name
+    figures = draw(folder, model, data, history, title=title, cost=cost, batch_size=trainer.evaluation_batch)
+    folder.set_status("FINISHED", history.stop_reason)
+
+    def send(tracker: Tracker) -> None:
+        tracker.log_metrics(metrics, history.rows[-1]["epoch"])
+        tracker.set_tags(
+            {"stop_reason": history.stop_reason, "engine": history.engine, "batch_norm": history.batch_norm}
+        )
+        for key, path in figures.items():
+            tracker.log_image(key, path, 0)
+        for name in ("spec.yaml", "environment.txt", "data.json", "history.jsonl", "metrics.json", "preparation.skops"):
+            tracker.log_artifact(folder.path(name))
+        tracker.log_artifact(folder.path("figures"))
+        tracker.log_model(model, data.train.x[:5])
+
+    mirror(send)
+
+
+class _Terminated(BaseException):
+    """SIGTERM, as an exception that unwinds the run like Ctrl-C does."""
+
+
+@contextmanager
+def _truthful_status(tracker: Tracker | None, run_id: str) -> Iterator[Callable[[RunFolder], None]]:
+    """Whatever ends the block, folder and tracker say it: FINISHED, FAILED with the traceback, or KILLED."""
+    folders: list[RunFolder] = []
+    try:
+        with _sigterm_raises():
+            yield folders.append
+    except BaseException as error:
+        killed = isinstance(error, KeyboardInterrupt | SystemExit | _Terminated)
+        detail = (
+            "SIGTERM" if isinstance(error, _Terminated) else "Ctrl-C" if killed else f"{type(error).__name__}: {error}"
+        )
+        _end(tracker, folders, "KILLED" if killed else "FAILED", detail, "" if killed else traceback.format_exc())
+        if isinstance(error, _Terminated):
+            raise SystemExit(128 + signal.SIGTERM) from None
+        raise
+    _end(tracker, [], "FINISHED", "", "")
+
+
+def _end(tracker: Tracker | None, folders: list[RunFolder], status: EndStatus, detail: str, trace: str) -> None:
+    """Says how a run ended wherever that can still be said; a full disk or a dead server must not hide the fault."""
+    from kerasflow.errors import RunError
+
+    mirror = _Mirror(tracker)
+    for folder in folders:
+        try:
+            folder.set_status(status, detail)
+            if trace:
+                folder.write_text("traceback.txt", trace)
+                mirror(lambda t, folder=folder: t.log_artifact(folder.path("traceback.txt")))  # type: ignore[misc]  # binds the loop's folder
+        except RunError as error:
+            warnings.warn(f"the run's end ({status}) could not be written: {error}", stacklevel=2)
+    if detail:
+        mirror(lambda t: t.set_tags({"status_detail": detail}))
+    mirror(lambda t: t.end(status))
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def terminate(*_: Any) -> None:
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,63 @@
+"""The pictures of one run, drawn from its numbers and written to its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kerasflow.builders.table import layer_rows
+from kerasflow.training.evaluate import predict
+from kerasflow.viz.architecture import architecture
+from kerasflow.viz.curves import cost_curves
+from kerasflow.viz.outcome import confusion_matrix, predicted_vs_actual
+from kerasflow.viz.style import save
+
+if TYPE_CHECKING:
+    import keras
+
+    from kerasflow.data import Data
+    from kerasflow.tracking.folder import RunFolder
+    from kerasflow.training.history import History
+
+
+def draw(
+    folder: RunFolder, model: keras.Model, data: Data, history: History, *, title: str, cost: str, batch_size: int
+) -> dict[str, Path]:
+    """Draws the cost curves, the architecture and, where data is held out, how right the model is on it.
+
+    Args:
+        title: of the run.
+        cost: what the cost is, e.g. `mean_squared_error`.
+        batch_size: samples for each forward pass.
+
+    Returns:
+        The files by their key, which is the same in every run.
+    """
+    best = history.best_epoch or None
+    figures = {
+        "cost_curve": cost_curves(
+            history.rows, title=title, cost=cost, best_epoch=best, stop_reason=history.stop_reason
+        ),
+        "architecture": architecture(layer_rows(model), title=title),
+        **_outcome(model, data, batch_size),
+    }
+    paths = {key: folder.path(f"figures/{key}.png") for key in figures}
+    for key, figure in figures.items():
+        save(figure, paths[key])
+    return paths
+
+
+def _outcome(model: keras.Model, data: Data, batch_size: int) -> dict[str, Any]:
+    """How predictions and truth agree, on the test part or, without one, the validation part."""
+    held, part = (data.test, "test") if data.test is not None else (data.validation, "validation")
+    prep = data.preparation
+    if held is None or prep.task == "multilabel":
+        return {}
+    y_pred = predict(model, held.x, batch_size)
+    if prep.task == "regression":
+        title = f"Predicted and actual values, {part} part"
+        return {"predicted_vs_actual": predicted_vs_actual(held.y, y_pred, prep.targets, title=title)}
+    chosen = (y_pred[:, 0] > 0.5).astype(int) if prep.task == "binary" else y_pred.argmax(-1)
+    return {
+        "confusion_matrix": confusion_matrix(held.y, chosen, prep.classes or (), title=f"Confusion matrix, {part} part")
+    }

@@ -1,0 +1,47 @@
+"""A finished run applied to new rows or images, treated as the run treated its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kerasflow.errors import DataError, RunError, sentence
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def predict_file(run: str | Path, file: str | Path, batch_size: int = 256) -> pd.DataFrame:
+    """Predictions for every row or image of a file or folder.
+
+    Args:
+        run: a run folder.
+        file: a CSV, Parquet, `.npy` or `.npz` file, an image, or a folder of images, as fits the run's data.
+        batch_size: samples for each forward pass.
+
+    Returns:
+        One row a sample, by row number or file name: `prediction` in the user's own labels, and each class'
+            probability.
+
+    Raises:
+        RunError: the folder is no finished run.
+        DataError: the file does not hold what the run was trained on.
+    """
+    import keras
+
+    from kerasflow.data import Preparation
+    from kerasflow.tracking.folder import RunFolder
+    from kerasflow.training.evaluate import predict
+
+    folder = RunFolder.open(run)
+    if not (folder.directory / "model.keras").exists():
+        raise RunError(f"{run}: the run holds no model; it is {folder.status.state}")
+    preparation = Preparation.load(folder.path("preparation.skops"))
+    x, index = preparation.read(Path(file))
+    if len(x) == 0:
+        raise DataError(f"{file}: there is nothing to predict")
+    try:
+        model = keras.models.load_model(folder.path("model.keras"), compile=False, safe_mode=True)
+    except (ValueError, TypeError, OSError) as error:
+        raise RunError(f"{folder.path('model.keras')}: cannot be loaded: {sentence(error)}") from error
+    return preparation.decode(predict(model, x, batch_size)).set_index(index)

@@ -1,0 +1,216 @@
+"""What the installed Keras offers, by name and arguments, read from its source without importing it.
+
+Importing Keras loads TensorFlow, which takes seconds; parsing the few folders below takes a fraction of one. So a spec
+is checked whole, near names and all, before anything heavy loads, and against the very version that will build it.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+from kerasflow.errors import did_you_mean
+
+Kind = Literal[
+    "layers",
+    "optimizers",
+    "losses",
+    "metrics",
+    "initializers",
+    "regularizers",
+    "constraints",
+    "activations",
+    "schedules",
+]
+
+# Keras' own short names for some losses and metrics, which `keras.losses.get` takes.
+_SHORT = {
+    "mse": "mean_squared_error",
+    "mae": "mean_absolute_error",
+    "mape": "mean_absolute_percentage_error",
+    "msle": "mean_squared_logarithmic_error",
+    "kld": "kl_divergence",
+    "bce": "binary_crossentropy",
+    "acc": "accuracy",
+}
+
+
+@dataclass(frozen=True)
+class Argument:
+    """An argument of a constructor; `default` is a literal, or the source text of one that is no literal."""
+
+    name: str
+    required: bool
+    default: Any = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing that Keras exports.
+
+    Attributes:
+        name: the name that a spec uses, e.g. `max_pooling2d`.
+        keras_name: the name in the Keras module, e.g. `MaxPooling2D`.
+        arguments: the constructor's, in order; the first takes a bare value.
+        summary: the first line of its docstring.
+    """
+
+    name: str
+    keras_name: str
+    arguments: dict[str, Argument] = field(default_factory=dict)
+    summary: str = ""
+
+    @property
+    def required(self) -> list[str]:
+        return [argument.name for argument in self.arguments.values() if argument.required]
+
+    @property
+    def first(self) -> str | None:
+        return next(iter(self.arguments), None)
+
+
+@cache
+def entries(kind: Kind) -> dict[str, Entry]:
+    """Everything of one kind that the installed Keras exports, by the name that a spec uses, sorted."""
+    package, export = ("optimizers", "keras.optimizers.schedules.") if kind == "schedules" else (kind, f"keras.{kind}.")
+    source = _Source(_folder() / package)
+    root = {"layers": "Layer", "optimizers": "Optimizer", "schedules": "LearningRateSchedule"}.get(kind)
+    found: dict[str, Entry] = {}
+    for node, names in source.exported:
+        for name in names:
+            keras_name = name.removeprefix(export)
+            if not name.startswith(export) or "." in keras_name:
+                continue
+            if isinstance(node, ast.ClassDef) == (kind == "activations"):
+                continue
+            if root and (keras_name in (root, "Wrapper") or root not in source.ancestry(node)):
+                continue
+            entry = Entry(snake_case(keras_name), keras_name, source.arguments(node), _summary(node))
+            found.setdefault(entry.name, entry)
+    return dict(sorted(found.items()))
+
+
+def find(kind: Kind, name: str) -> Entry | None:
+    """The entry that a name means: `conv2d`, `Conv2D` and `conv_2d` are one."""
+    return _index(kind).get(_key(_SHORT.get(name.lower(), name)))
+
+
+def near(kind: Kind, name: str) -> str:
+    """`, did you mean 'dense'?` for a mistyped name, or nothing."""
+    return did_you_mean(name, entries(kind))
+
+
+def snake_case(keras_name: str) -> str:
+    """`MaxPooling2D` -> `max_pooling2d`, `LeakyReLU` -> `leaky_relu`."""
+    name = (
+        keras_name.replace("PReLU", "Prelu").replace("ReLU", "Relu").replace("RMSprop", "Rmsprop").replace("IoU", "Iou")
+    )
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+@cache
+def _index(kind: Kind) -> dict[str, Entry]:
+    return {_key(entry.name): entry for entry in entries(kind).values()}
+
+
+def _key(name: str) -> str:
+    return name.replace("_", "").lower()
+
+
+def _folder() -> Path:
+    spec = find_spec("keras")
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError("keras is not installed")
+    return Path(spec.submodule_search_locations[0]) / "src"
+
+
+def _summary(node: ast.ClassDef | ast.FunctionDef) -> str:
+    return (ast.get_docstring(node) or "").split("\n\n")[0].replace("\n", " ").strip()
+
+
+class _Source:
+    """The classes and functions of one folder of Keras' source."""
+
+    def __init__(self, folder: Path) -> None:
+        self.classes: dict[str, ast.ClassDef] = {}
+        self.exported: list[tuple[ast.ClassDef | ast.FunctionDef, list[str]]] = []
+        for path in sorted(folder.rglob("*.py")):
+            if path.name.endswith("_test.py"):
+                continue
+            for node in ast.parse(path.read_text(encoding="utf-8")).body:
+                if isinstance(node, ast.ClassDef):
+                    self.classes[node.name] = node
+                if isinstance(node, ast.ClassDef | ast.FunctionDef):
+                    names = list(_export_names(node))
+                    if names:
+                        self.exported.append((node, names))
+
+    def ancestry(self, node: ast.ClassDef | ast.FunctionDef) -> Iterator[str]:
+        """The class' name and its bases' names, nearest first; bases from other folders are named but not followed."""
+        yield node.name
+        for base in getattr(node, "bases", []):
+            name = base.attr if isinstance(base, ast.Attribute) else getattr(base, "id", "")
+            if name in self.classes and name != node.name:
+                yield from self.ancestry(self.classes[name])
+            else:
+                yield name
+
+    def arguments(self, node: ast.ClassDef | ast.FunctionDef) -> dict[str, Argument]:
+        """The constructor's arguments; those that `**kwargs` hands to a base class follow its own."""
+        if isinstance(node, ast.FunctionDef):
+            return {argument.name: argument for argument in _signature(node, skip=1)}
+        collected: dict[str, Argument] = {}
+        for name in self.ancestry(node):
+            owner = self.classes.get(name)
+            init = (
+                next((n for n in owner.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None)
+                if owner
+                else None
+            )
+            if init is None:
+                continue
+            for argument in _signature(init, skip=1):
+                collected.setdefault(argument.name, argument if not collected or owner is node else _optional(argument))
+            if init.args.kwarg is None:
+                break
+        return collected
+
+
+def _optional(argument: Argument) -> Argument:
+    """A base class' argument that the class itself does not name: it passes it on, so a spec need not."""
+    return Argument(argument.name, False, argument.default)
+
+
+def _export_names(node: ast.ClassDef | ast.FunctionDef) -> Iterator[str]:
+    for decorator in node.decorator_list:
+        if isinstance(decorator, ast.Call) and getattr(decorator.func, "id", "") == "keras_export" and decorator.args:
+            given = ast.literal_eval(decorator.args[0])
+            yield from [given] if isinstance(given, str) else given
+
+
+def _signature(function: ast.FunctionDef, skip: int) -> Iterator[Argument]:
+    positional = function.args.posonlyargs + function.args.args
+    defaults: list[ast.expr | None] = [None] * (len(positional) - len(function.args.defaults)) + list(
+        function.args.defaults
+    )
+    pairs = list(zip(positional, defaults, strict=True))[skip:] + list(
+        zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
+    )
+    for argument, default in pairs:
+        yield Argument(argument.arg, default is None, _literal(default))
+
+
+def _literal(node: ast.expr | None) -> Any:
+    if node is None:
+        return None
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        return ast.unparse(node)

@@ -1,0 +1,181 @@
+"""A whole experiment as one value: what is wanted, checked, hashed, written out again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import Field, PrivateAttr, ValidationError
+
+from kerasflow.errors import Fault, SpecError, did_you_mean
+from kerasflow.spec.base import Part
+from kerasflow.spec.data import DataSpec
+from kerasflow.spec.document import Document, DocumentPath, dotted, parse_document, read_document, split_path
+from kerasflow.spec.faults import short, spec_error
+from kerasflow.spec.model import ModelSpec
+from kerasflow.spec.train import TrainSpec
+
+_NAME = Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.\-]*$")
+
+
+class TrackSpec(Part):
+    """Where runs are recorded beside their folder.
+
+    Attributes:
+        uri: MLflow's tracking store, such as `sqlite:///mlflow.db` or `http://host:5000`; `none` records in the run
+            folder alone; `auto` is MLFLOW_TRACKING_URI where that is set, else `sqlite:///mlflow.db`.
+    """
+
+    uri: Annotated[str, Field(min_length=1)] = "auto"
+
+
+class ExperimentSpec(Part):
+    """One experiment, written down.
+
+    Attributes:
+        experiment: the name that runs to be compared share.
+        name: the run's own.
+        seed: of the split, the initial weights, the order of samples and every mask; same seed, same bits.
+    """
+
+    experiment: Annotated[str, _NAME]
+    name: Annotated[str, _NAME] = "run"
+    seed: Annotated[int, Field(ge=0, lt=2**31, strict=True)] = 0
+    data: DataSpec
+    model: ModelSpec
+    train: TrainSpec = TrainSpec()
+    track: TrackSpec = TrackSpec()
+
+    _document: Document = PrivateAttr(default_factory=lambda: Document(None))
+
+    def __eq__(self, other: object) -> bool:
+        """Equal in what is wanted, wherever it was read from."""
+        return isinstance(other, ExperimentSpec) and self.to_document() == other.to_document()
+
+    def __hash__(self) -> int:
+        return hash(self.content_hash())
+
+    def to_document(self) -> dict[str, Any]:
+        """The spec as plain dicts and lists, every default filled in; `load_spec` gives back an equal spec."""
+        return self.model_dump(mode="json")
+
+    def to_yaml(self) -> str:
+        """The same as YAML text."""
+        return yaml.safe_dump(self.to_document(), sort_keys=False, width=110, default_flow_style=None)
+
+    def content_hash(self) -> str:
+        """SHA-256, in hex, of what decides the run's numbers: seed, data, model and train, however written."""
+        document = self.to_document()
+        decisive = {key: document[key] for key in ("seed", "data", "model", "train")}
+        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
+    def where(self, path: DocumentPath) -> str:
+        """`file:line: dotted.path` of a part, to put in front of an error about it."""
+        return ": ".join(part for part in (self._document.where(path), dotted(path)) if part)
+
+
+def load_spec(
+    source: str | Path | Mapping[str, Any] | ExperimentSpec, overrides: Mapping[str, Any] | None = None
+) -> ExperimentSpec:
+    """Reads an experiment and checks it whole.
+
+    Args:
+        source: a path to YAML or JSON, such text itself, or the same as a dict.
+        overrides: values by dotted path, e.g. `{"train.epochs": 3, "model.layers[0].dense.units": 64}`.
+
+    Raises:
+        SpecError: with every fault that the spec has.
+    """
+    if isinstance(source, ExperimentSpec):
+        document = source._document
+        spec = source
+    else:
+        document = _document(source)
+        spec = _validate(document, {})
+    if not overrides:
+        return spec
+    changed, changes = _override(spec, overrides, document)
+    return _validate(changed, changes)
+
+
+def _document(source: str | Path | Mapping[str, Any]) -> Document:
+    if isinstance(source, Path):
+        return read_document(source)
+    if isinstance(source, str):
+        is_text = "\n" in source or (": " in source and not Path(source).exists()) or source.lstrip().startswith("{")
+        return parse_document(source) if is_text else read_document(Path(source))
+    return Document(dict(source))
+
+
+def _validate(document: Document, changes: Mapping[DocumentPath, Any]) -> ExperimentSpec:
+    if not isinstance(document.value, dict):
+        raise SpecError(
+            [
+                Fault(
+                    "", f"must be a mapping with experiment, data and model, got {short(document.value)}", document.file
+                )
+            ]
+        )
+    try:
+        spec = ExperimentSpec.model_validate(document.value, context={"folder": document.folder})
+    except ValidationError as error:
+        raise spec_error(error, ExperimentSpec, document, changes) from None
+    spec._document = document
+    return spec
+
+
+def _override(
+    spec: ExperimentSpec, overrides: Mapping[str, Any], document: Document
+) -> tuple[Document, dict[DocumentPath, Any]]:
+    """The spec's full document with values replaced, so that every field has a place whether it was written or not."""
+    value = spec.to_document()
+    changes: dict[DocumentPath, Any] = {}
+    faults = []
+    for text, new in overrides.items():
+        path = split_path(text)
+        try:
+            _set(value, path, new)
+        except ValueError as error:
+            faults.append(Fault(dotted(path), str(error), "override"))
+        changes[path] = new
+    if faults:
+        raise SpecError(faults)
+    return Document(value, document.file, document.folder, document.lines), changes
+
+
+def _set(value: Any, path: DocumentPath, new: Any) -> None:
+    for depth, part in enumerate(path[:-1]):
+        if isinstance(value, dict) and value.get(str(part)) is None and str(part) in _optional_mappings(path[:depth]):
+            value[str(part)] = {}
+        value = _item(value, part, path[:depth])
+    last = path[-1]
+    if isinstance(value, list):
+        _item(value, last, path[:-1])
+        value[int(last)] = new
+    elif isinstance(value, dict):
+        value[str(last)] = new
+    else:
+        raise ValueError(f"{dotted(path[:-1])} is {short(value)}, which holds nothing")
+
+
+def _optional_mappings(path: DocumentPath) -> set[str]:
+    return {"blocks"} if path == ("model",) else set()
+
+
+def _item(value: Any, part: str | int, above: DocumentPath) -> Any:
+    if isinstance(value, list):
+        if not isinstance(part, int):
+            raise ValueError(f"{dotted(above)} is a list; expected a number from 0 to {len(value) - 1}, got {part!r}")
+        if part >= len(value):
+            raise ValueError(f"{dotted(above)} has {len(value)} items, numbered from 0; there is no {part}")
+        return value[part]
+    if isinstance(value, dict):
+        if str(part) not in value:
+            hint = did_you_mean(str(part), value) or f"; it has {', '.join(value)}"
+            raise ValueError(f"{dotted(above) or 'the spec'} has no {part!r}{hint}")
+        return value[str(part)]
+    raise ValueError(f"{dotted(above)} is {short(value)}, which holds no {part!r}")

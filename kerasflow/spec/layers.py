@@ -1,0 +1,227 @@
+"""One layer of a model as a spec writes it, and the checks that need no Keras.
+
+- conv2d: {filters: 32, kernel_size: 3}
+- max_pooling2d
+- dropout: 0.3
+- add:                          # the colon: other keys follow
+  name: sum
+  inputs: [left, right]
+- residual: {filters: 64}       # a block of the same model
+  repeat: 3
+- head
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import GetJsonSchemaHandler, model_serializer, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from kerasflow.errors import did_you_mean
+from kerasflow.spec import catalogue
+from kerasflow.spec.arguments import as_arguments, check_call
+from kerasflow.spec.base import Part
+from kerasflow.spec.catalogue import Entry
+from kerasflow.spec.document import DocumentPath
+from kerasflow.spec.faults import Found, short
+from kerasflow.spec.named import call_schema
+
+HEAD = "head"
+INPUT = "input"
+
+# The head is a dense layer whose units and activation follow from the task.
+_TAKEN_BY_TASK = ("units", "activation")
+_BESIDE = ("name", "inputs", "repeat")
+_REFUSED = {
+    "lambda": "holds code, which a spec cannot; write a keras.Layer and use it from Python",
+    "input_layer": "is made from the data's shape; leave it out, or name several under model.inputs",
+}
+
+
+class LayerSpec(Part):
+    """A layer, a block or the head.
+
+    Attributes:
+        kind: the layer's name in the catalogue, a block's name, or `head`.
+        arguments: its constructor's, or the block's parameters.
+        name: how `inputs` and `outputs` elsewhere refer to it, and the Keras layer's name; made from the kind if None.
+        inputs: names of what it takes; the layer before it if None.
+        repeat: how often a block or layer stands in a row; a number, or a block's parameter such as `$depth`.
+    """
+
+    kind: str
+    arguments: dict[str, Any] = {}
+    name: str | None = None
+    inputs: tuple[str, ...] | None = None
+    repeat: int | str = 1
+
+    @model_validator(mode="before")
+    @classmethod
+    def _parse(cls, given: Any) -> Any:
+        return given if not isinstance(given, str) else {"kind": given}
+
+    @model_serializer
+    def _write(self) -> dict[str, Any]:
+        beside = {"name": self.name, "inputs": list(self.inputs) if self.inputs else None, "repeat": self.repeat}
+        return {self.kind: dict(self.arguments)} | {
+            k: v for k, v in beside.items() if v is not None and (k, v) != ("repeat", 1)
+        }
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        beside = {
+            "name": {"type": "string"},
+            "inputs": {"type": "array", "items": {"type": "string"}},
+            "repeat": {"type": ["integer", "string"]},
+        }
+        return call_schema("layers", (HEAD,), beside)
+
+
+def parse_layers(
+    given: Any, path: DocumentPath, parameters: dict[str, dict[str, Any]], own: set[str], found: Found
+) -> list[LayerSpec]:
+    """A list of layers from a document; what is wrong goes to `found`, all of it.
+
+    Args:
+        given: the list as written, or LayerSpecs.
+        path: where it stands.
+        parameters: of each block of the model, by the block's name.
+        own: names of the parameters that `$name` may refer to here.
+    """
+    if not isinstance(given, list | tuple) or not given:
+        found.append((path, f"must be a list with at least one layer, got {short(given)}"))
+        return []
+    layers: list[LayerSpec] = []
+    for index, item in enumerate(given):
+        here = (*path, index)
+        layer = _parse_layer(item, here, parameters, found)
+        if layer is not None:
+            _check_parameters(layer, here, own, found)
+            layers.append(layer)
+    return layers
+
+
+def _parse_layer(
+    given: Any, here: DocumentPath, parameters: dict[str, dict[str, Any]], found: Found
+) -> LayerSpec | None:
+    if isinstance(given, LayerSpec):
+        given = given.model_dump()
+    if isinstance(given, str):
+        given = {given: None}
+    if not isinstance(given, dict):
+        found.append((here, f"must be a layer's name, or a name with its arguments, got {short(given)}"))
+        return None
+    if "kind" in given and set(given) <= {"kind", "arguments", *_BESIDE}:
+        given = {given["kind"]: given.get("arguments")} | {
+            key: given[key] for key in _BESIDE if given.get(key) is not None
+        }
+    kinds = [str(key) for key in given if key not in _BESIDE]
+    if len(kinds) != 1:
+        count = f"{len(kinds)} names ({', '.join(kinds)}); begin each layer with '-'" if kinds else "none"
+        found.append((here, f"must hold one layer's name, got {count}"))
+        return None
+    beside = _check_beside(given, here, found)
+    kind, arguments = _check_kind(kinds[0], given[kinds[0]], here, parameters, found)
+    if "name" in arguments and kind not in parameters:
+        beside.setdefault("name", arguments.pop("name"))
+    return LayerSpec.model_construct(kind=kind, arguments=arguments, **beside)
+
+
+def _check_kind(
+    kind: str, behind: Any, here: DocumentPath, parameters: dict[str, dict[str, Any]], found: Found
+) -> tuple[str, dict[str, Any]]:
+    if kind in parameters:
+        return kind, _check_block_call(kind, behind, here, parameters[kind], found)
+    if kind == HEAD:
+        return kind, _check_head(behind, here, found)
+    if catalogue.find("layers", kind) is None:
+        hint = did_you_mean(kind, [*parameters, HEAD, *catalogue.entries("layers")])
+        found.append(((*here, kind), f"is no layer of the installed Keras and no block of this model{hint}"))
+        return kind, {}
+    canonical, arguments = check_call("layers", kind, behind, here, found)
+    if canonical in _REFUSED:
+        found.append(((*here, kind), _REFUSED[canonical]))
+    return canonical, dict(arguments)
+
+
+def _check_head(behind: Any, here: DocumentPath, found: Found) -> dict[str, Any]:
+    dense = catalogue.find("layers", "dense")
+    assert dense is not None
+    entry = Entry(HEAD, dense.keras_name, {n: a for n, a in dense.arguments.items() if n not in _TAKEN_BY_TASK})
+    if behind is not None and not isinstance(behind, dict):
+        found.append(
+            ((*here, HEAD), f"takes its units and activation from the task; expected nothing here, got {short(behind)}")
+        )
+        return {}
+    arguments = as_arguments(entry, behind, (*here, HEAD), found)
+    for name in arguments:
+        if name in _TAKEN_BY_TASK:
+            found.append(
+                ((*here, HEAD, name), "follows from the task; write a dense layer instead of head to choose it")
+            )
+    known = {name: value for name, value in arguments.items() if name not in _TAKEN_BY_TASK}
+    dense_call: dict[str, Any] = {**known, "units": 1}
+    _, checked = check_call("layers", "dense", dense_call, here, below := Found())
+    found.extend((tuple(HEAD if part == "dense" else part for part in path), message) for path, message in below)
+    checked.pop("units", None)
+    return checked
+
+
+def _check_block_call(
+    kind: str, behind: Any, here: DocumentPath, known: dict[str, Any], found: Found
+) -> dict[str, Any]:
+    if behind is not None and not isinstance(behind, dict):
+        if not known:
+            found.append(((*here, kind), f"takes no parameters, got {short(behind)}"))
+            return {}
+        behind = {next(iter(known)): behind}
+    given: dict[str, Any] = dict(behind or {})
+    for name in given:
+        if name not in known:
+            hint = did_you_mean(name, known) or f"; it takes {', '.join(known) or 'none'}"
+            found.append(((*here, kind, name), f"is no parameter of block {kind}{hint}"))
+    for name, default in known.items():
+        if default is None and given.get(name) is None:
+            found.append(((*here, kind), f"needs {name}"))
+    return given
+
+
+def _check_beside(given: dict[str, Any], here: DocumentPath, found: Found) -> dict[str, Any]:
+    beside = {key: given[key] for key in _BESIDE if given.get(key) is not None}
+    name, inputs, repeat = (beside.get(key) for key in _BESIDE)
+    if name is not None and (not isinstance(name, str) or not name or "/" in name or name == INPUT):
+        found.append(((*here, "name"), f"must be a word without '/', other than '{INPUT}', got {short(name)}"))
+        del beside["name"]
+    if isinstance(inputs, str):
+        inputs = [inputs]
+    if inputs is not None:
+        if isinstance(inputs, list | tuple) and inputs and all(isinstance(item, str) for item in inputs):
+            beside["inputs"] = tuple(inputs)
+        else:
+            found.append(((*here, "inputs"), f"must be a list of layers' names, got {short(inputs)}"))
+            del beside["inputs"]
+    parameter = isinstance(repeat, str) and repeat.startswith("$")
+    if repeat is not None and not parameter and (not isinstance(repeat, int) or isinstance(repeat, bool) or repeat < 1):
+        found.append(((*here, "repeat"), f"must be an integer >= 1, got {short(repeat)}"))
+        del beside["repeat"]
+    return beside
+
+
+def _check_parameters(layer: LayerSpec, here: DocumentPath, own: set[str], found: Found) -> None:
+    """Every `$name` must be a parameter of the block that it stands in."""
+
+    def walk(value: Any, at: DocumentPath) -> None:
+        if isinstance(value, str) and value.startswith("$") and value[1:] not in own:
+            where = f"; the block has {', '.join(sorted(own))}" if own else "; only a block has parameters"
+            found.append((at, f"{value} is no parameter{did_you_mean(value[1:], own) or where}"))
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                walk(item, (*at, key))
+        elif isinstance(value, list | tuple):
+            for index, item in enumerate(value):
+                walk(item, (*at, index))
+
+    walk(layer.arguments, (*here, layer.kind))
+    walk(layer.repeat, (*here, "repeat"))

@@ -1,0 +1,103 @@
+"""How a model is trained: the rule of each update, its window, and when to stop."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from kerasflow.spec.base import Part
+from kerasflow.spec.named import Loss, Metrics, OneOf, Optimizer
+
+Count = Annotated[int, Field(ge=1, strict=True)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class PlateauSpec(Part):
+    """Stops when a monitored number has not improved for `patience` epochs (Prechelt 1998, 'Early Stopping - But
+    When?').
+
+    Attributes:
+        monitor: a column of the history, such as `val_loss` or `val_accuracy`.
+        patience: epochs without improvement before the stop.
+        min_delta: what counts as an improvement, in the number's own unit.
+        mode: whether lower (`min`) or higher (`max`) is better; `auto` reads it from the name.
+        restore_best: whether the model ends with the weights of its best epoch.
+    """
+
+    first: ClassVar[str] = "monitor"
+    monitor: str = "val_loss"
+    patience: Count = 5
+    min_delta: Annotated[float, Field(ge=0)] = 0.0
+    mode: Literal["auto", "min", "max"] = "auto"
+    restore_best: bool = False
+
+
+class ThresholdSpec(Part):
+    """Stops when a monitored number has fallen below, or risen above, a bound."""
+
+    first: ClassVar[str] = "monitor"
+    monitor: str
+    below: float | None = None
+    above: float | None = None
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> ThresholdSpec:
+        if (self.below is None) == (self.above is None):
+            raise ValueError("needs either below or above")
+        return self
+
+
+class DeadlineSpec(Part):
+    """Stops after the first epoch that ends past this much training time."""
+
+    first: ClassVar[str] = "minutes"
+    minutes: Positive
+
+
+class StopSpec(OneOf):
+    """A rule that ends the training before its last epoch. A cost that is not finite always does."""
+
+    plateau: PlateauSpec | None = None
+    threshold: ThresholdSpec | None = None
+    deadline: DeadlineSpec | None = None
+
+
+class TrainSpec(Part):
+    """The training of an experiment.
+
+    Attributes:
+        route: `scratch`: from random weights.
+        optimizer: by name, with its arguments.
+        loss: by name; `auto` is the cross-entropy of the task's kind, or the mean squared error for numbers.
+        metrics: by name; `auto` is accuracy for classes, the mean absolute error for numbers.
+        batch_size: samples for each update.
+        micro_batch_size: samples for each pass through the network; a window of `batch_size` samples is accumulated
+            from them and makes one update with the gradient of the whole. The whole batch at once if not given.
+        batch_norm: what BatchNormalization does in training: `micro` normalises by each micro-batch's own statistics
+            and steps the moving ones once an update; `frozen` normalises by the moving statistics and leaves them.
+        epochs: passes over the training part, at most.
+        stop: rules that end the training earlier.
+        engine: `graph`, `xla` or `eager`; `auto` decides before the training begins.
+    """
+
+    route: Literal["scratch"] = "scratch"
+    optimizer: Optimizer = Field(default_factory=lambda: Optimizer(name="adam", arguments={"learning_rate": 0.001}))
+    loss: Loss = Field(default_factory=lambda: Loss(name="auto"))
+    metrics: Metrics = "auto"
+    batch_size: Count = 32
+    micro_batch_size: Count | None = None
+    batch_norm: Literal["micro", "frozen"] = "micro"
+    epochs: Count = 20
+    stop: tuple[StopSpec, ...] = ()
+    engine: Literal["auto", "graph", "xla", "eager"] = "auto"
+
+    @field_validator("micro_batch_size")
+    @classmethod
+    def _fits_the_batch(cls, value: int | None, info: ValidationInfo) -> int | None:
+        batch = info.data.get("batch_size")
+        if value is not None and batch is not None and value > batch:
+            raise ValueError(
+                f"must not be larger than batch_size ({batch}), which is made of micro-batches, got {value}"
+            )
+        return value

@@ -1,0 +1,152 @@
+"""Runs of one experiment side by side, as numbers: what differs in what was wanted, and what came of it."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kerasflow.errors import RunError
+from kerasflow.tracking.folder import RunFolder
+from kerasflow.tracking.record import higher_is_better, metrics_of, params_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class ComparedRun:
+    """One run.
+
+    Attributes:
+        label: its name; the end of its folder's name is added where several bear it.
+        name: as the user wrote it.
+        directory: its folder.
+        status: RUNNING, FINISHED, FAILED or KILLED.
+        stop_reason: why it stopped, in a sentence.
+        run_id: of the tracking store.
+        params: what was wanted, flat.
+        metrics: those that it ended with, by name; its last epoch's, with those of `metrics.json`.
+        rows: its history, one dict an epoch.
+    """
+
+    label: str
+    name: str
+    directory: Path
+    status: str
+    stop_reason: str
+    run_id: str
+    params: dict[str, Any]
+    metrics: dict[str, float]
+    rows: list[dict[str, Any]] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Several runs side by side.
+
+    Attributes:
+        runs: oldest first.
+        differing: names of the params that are not the same in all runs, in the spec's order.
+        metrics: names of the metrics that any run has; tests first, then validation, then the rest.
+    """
+
+    runs: tuple[ComparedRun, ...]
+    differing: tuple[str, ...]
+    metrics: tuple[str, ...]
+
+    def best(self, metric: str) -> ComparedRun | None:
+        """The run with the best finite value of a metric: the largest of an accuracy or its kin, else the smallest.
+
+        Returns:
+            None if no run has one.
+        """
+        having = [run for run in self.runs if math.isfinite(run.metrics.get(metric, math.nan))]
+        if not having:
+            return None
+        return (max if higher_is_better(metric) else min)(having, key=lambda run: run.metrics[metric])
+
+    def curves(self) -> dict[str, list[dict[str, Any]]]:
+        """The history of each run by its label; runs without an epoch are left out."""
+        return {run.label: run.rows for run in self.runs if run.rows}
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a run, by label: `status`, differing params, metrics, `stop_reason`; a gap is None or NaN."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            [
+                {
+                    "status": run.status,
+                    **{name: run.params.get(name) for name in self.differing},
+                    **{name: run.metrics.get(name, math.nan) for name in self.metrics},
+                    "stop_reason": run.stop_reason,
+                }
+                for run in self.runs
+            ],
+            index=pd.Index([run.label for run in self.runs], name="run"),
+        )
+
+
+def compare(folders: Sequence[RunFolder]) -> Comparison:
+    """Lay runs side by side; `RunFolder.list(root, experiment)` finds those of an experiment.
+
+    Raises:
+        RunError: if there is none, or a folder cannot be read.
+    """
+    if not folders:
+        raise RunError("there is no run to compare")
+    names = Counter(folder.status.name for folder in folders)
+    runs = tuple(_read(folder, names[folder.status.name] > 1) for folder in folders)
+    return Comparison(runs, _differing(runs), _metric_names(runs))
+
+
+def _read(folder: RunFolder, shared_name: bool) -> ComparedRun:
+    status = folder.status
+    rows = folder.rows
+    return ComparedRun(
+        label=f"{status.name} {folder.directory.name.rsplit('-', 1)[-1]}" if shared_name else status.name,
+        name=status.name,
+        directory=folder.directory,
+        status=status.state,
+        stop_reason=status.reason,
+        run_id=status.run_id,
+        params=params_of(_document(folder)),
+        metrics=(metrics_of(rows[-1]) if rows else {}) | _final_metrics(folder),
+        rows=rows,
+    )
+
+
+def _document(folder: RunFolder) -> dict[str, Any]:
+    import yaml
+
+    try:
+        document = yaml.safe_load(folder.read_text("spec.yaml"))
+    except yaml.YAMLError as error:
+        raise RunError(f"{folder.path('spec.yaml')}: is not YAML ({error})") from error
+    if not isinstance(document, dict):
+        raise RunError(f"{folder.path('spec.yaml')}: expected a mapping, got {type(document).__name__}")
+    return document
+
+
+def _final_metrics(folder: RunFolder) -> dict[str, float]:
+    """A run that has not ended, or failed, has no metrics file."""
+    if not (folder.directory / "metrics.json").exists():
+        return {}
+    given = folder.read_json("metrics.json")
+    return {key: float(value) for key, value in given.items() if isinstance(value, int | float)}
+
+
+def _differing(runs: Sequence[ComparedRun]) -> tuple[str, ...]:
+    names = list(dict.fromkeys(name for run in runs for name in run.params))
+    missing = object()
+    return tuple(name for name in names if len({run.params.get(name, missing) for run in runs}) > 1)
+
+
+def _metric_names(runs: Sequence[ComparedRun]) -> tuple[str, ...]:
+    order = {"test": 0, "val": 1, "best": 2, "train": 3}
+    names = dict.fromkeys(name for run in runs for name in run.metrics)
+    return tuple(sorted(names, key=lambda name: order.get(name.split("/")[0], 4)))

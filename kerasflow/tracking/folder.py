@@ -1,0 +1,282 @@
+"""The run folder: what a run leaves on disk, whole at every instant.
+
+Where: `runs/<experiment>/<name>-<time>-<id>/`. In it: `spec.yaml`, `history.jsonl`, `metrics.json`, `status.json`,
+`model.keras`, `environment.txt`, `figures/*.png` and whatever else a run adds.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from kerasflow.errors import RunError
+
+State = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
+Rows = list[dict[str, Any]]
+Runs = list["RunFolder"]
+
+HISTORY = "history.jsonl"
+STATUS = "status.json"
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a run stands.
+
+    Attributes:
+        state: RUNNING until it has ended; a run that was killed outright stays RUNNING.
+        reason: why it stopped, in a sentence.
+        run_id: of the tracking store, empty without one.
+        experiment, name: as the user wrote them.
+        started, ended: ISO 8601 with the zone; `ended` is empty while it runs.
+    """
+
+    state: State
+    experiment: str
+    name: str
+    started: str
+    ended: str = ""
+    reason: str = ""
+    run_id: str = ""
+
+
+class RunFolder:
+    """One run's folder.
+
+    Attributes:
+        directory: where it is, absolute.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def __fspath__(self) -> str:
+        return str(self.directory)
+
+    def __str__(self) -> str:
+        return str(self.directory)
+
+    def __repr__(self) -> str:
+        return f"RunFolder({str(self.directory)!r})"
+
+    @classmethod
+    def create(cls, root: Path, experiment: str, name: str) -> RunFolder:
+        """A new folder below `root`, which no other run has, also when several start at once; its status is RUNNING.
+
+        Raises:
+            RunError: if it cannot be made.
+        """
+        now = datetime.now().astimezone()
+        parent = root.absolute() / safe_name(experiment)
+        while True:
+            directory = parent / f"{safe_name(name)}-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+            with _on_disk(directory):
+                try:
+                    directory.mkdir(parents=True)
+                    break
+                except FileExistsError:
+                    if not parent.is_dir():
+                        raise
+        folder = cls(directory)
+        folder._write_status(Status("RUNNING", experiment, name, started=now.isoformat(timespec="seconds")))
+        return folder
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> RunFolder:
+        """The folder of a run that has begun.
+
+        Raises:
+            RunError: if there is no run.
+        """
+        directory = Path(path).absolute()
+        if not (directory / STATUS).is_file():
+            what = "is not a run folder: it has no status.json" if directory.is_dir() else "does not exist"
+            raise RunError(f"{path}: {what}; give a folder like runs/<experiment>/<name>-<time>-<id>")
+        return cls(directory)
+
+    @classmethod
+    def list(cls, root: Path, experiment: str) -> Runs:
+        """The runs of an experiment below `root`, oldest first.
+
+        Raises:
+            RunError: if the experiment has none, with the near names and what there is.
+        """
+        found = [run for run in _runs(root.absolute() / safe_name(experiment)) if run.status.experiment == experiment]
+        if not found:
+            raise RunError(f"{root}: no run of experiment {experiment!r}{_hint(experiment, experiments(root))}")
+        return sorted(found, key=lambda run: (datetime.fromisoformat(run.status.started), run.directory.name))
+
+    def path(self, name: str) -> Path:
+        """The place of a file in this folder, such as `figures/cost.png`; the folders above it are made.
+
+        Raises:
+            RunError: if the name leads out of the folder, or a folder cannot be made.
+        """
+        path = self.directory / name
+        if ".." in Path(name).parts or not path.is_relative_to(self.directory):
+            raise RunError(f"{name!r} leads out of the run folder {self.directory}")
+        with _on_disk(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[Path]:
+        """A path to write a file or a folder to, which takes its real name when the block ends without an error.
+
+        The path given ends like the name, for writers that look at the ending (`model.save`).
+        """
+        target = self.path(name)
+        aside = target.with_name(f".writing-{os.getpid()}-{target.name}")
+        try:
+            with _on_disk(target):
+                yield aside
+                if target.is_dir():
+                    shutil.rmtree(target)
+                aside.replace(target)
+        finally:
+            if aside.is_dir():
+                shutil.rmtree(aside, ignore_errors=True)
+            else:
+                aside.unlink(missing_ok=True)
+
+    def write_text(self, name: str, text: str) -> Path:
+        """Write a text file, whole or not at all; an older one is replaced."""
+        with self.writing(name) as aside, aside.open("w", encoding="utf-8") as file:
+            file.write(text)
+            _settle(file)
+        return self.path(name)
+
+    def write_json(self, name: str, value: Any) -> Path:
+        """Write a value as JSON; NumPy's numbers become plain ones, NaN and infinities Python's own words for them."""
+        return self.write_text(name, json.dumps(value, indent=2, default=_plain) + "\n")
+
+    def read_json(self, name: str) -> Any:
+        """The value that `write_json` wrote.
+
+        Raises:
+            RunError: if it is not there or is no JSON.
+        """
+        try:
+            return json.loads(self.read_text(name))
+        except ValueError as error:
+            raise RunError(f"{self.directory / name}: is not JSON ({error})") from error
+
+    def read_text(self, name: str) -> str:
+        """The text that `write_text` wrote.
+
+        Raises:
+            RunError: if it is not there.
+        """
+        try:
+            return (self.directory / name).read_text(encoding="utf-8")
+        except OSError as error:
+            raise RunError(f"{self.directory / name}: cannot be read: {error.strerror}") from error
+
+    def append_row(self, row: Mapping[str, Any]) -> None:
+        """Add an epoch to the history; it is on the disk when this returns."""
+        path = self.path(HISTORY)
+        line = json.dumps(dict(row), default=_plain) + "\n"
+        with _on_disk(path), path.open("a+b") as file:
+            _drop_torn_line(file)
+            file.write(line.encode())
+            _settle(file)
+
+    @property
+    def rows(self) -> Rows:
+        """The history's epochs, in order; a last line that was torn by a crash is dropped.
+
+        Raises:
+            RunError: if another line cannot be read.
+        """
+        path = self.directory / HISTORY
+        if not path.exists():
+            return []
+        *lines, _torn = self.read_text(HISTORY).split("\n")
+        rows = []
+        for number, line in enumerate(lines, start=1):
+            try:
+                rows.append(json.loads(line))
+            except ValueError as error:
+                raise RunError(f"{path}:{number}: is not JSON ({error})") from error
+        return rows
+
+    @property
+    def status(self) -> Status:
+        """How the run stands."""
+        return Status(**self.read_json(STATUS))
+
+    def set_status(self, state: State, reason: str = "", run_id: str = "") -> None:
+        """Record how the run stands; a run id that is known stays known."""
+        known = self.status
+        ended = "" if state == "RUNNING" else datetime.now().astimezone().isoformat(timespec="seconds")
+        run_id = run_id or known.run_id
+        self._write_status(Status(state, known.experiment, known.name, known.started, ended, reason, run_id))
+
+    def _write_status(self, status: Status) -> None:
+        self.write_json(STATUS, asdict(status))
+
+
+def experiments(root: Path) -> list[str]:
+    """The names of the experiments that have runs below `root`, sorted."""
+    if not root.is_dir():
+        return []
+    return sorted({run.status.experiment for folder in root.iterdir() for run in _runs(folder)})
+
+
+def safe_name(name: str) -> str:
+    """A name as part of a path: no separators, no leading dot, at most 80 characters; not unique to the name."""
+    return re.sub(r"[^\w.\-]+", "-", name).strip(".-")[:80] or "unnamed"
+
+
+def _runs(folder: Path) -> Runs:
+    return [RunFolder(status.parent) for status in folder.glob(f"*/{STATUS}")]
+
+
+def _hint(experiment: str, known: list[str]) -> str:
+    if not known:
+        return "; nothing has run there yet"
+    near = difflib.get_close_matches(experiment, known, n=1)
+    guess = f", did you mean {near[0]!r}?" if near else "."
+    return f"{guess} There are: {', '.join(known)}"
+
+
+@contextmanager
+def _on_disk(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def _settle(file: IO[Any]) -> None:
+    """A rename or a later line must not reach the disk before these bytes."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _drop_torn_line(file: IO[bytes]) -> None:
+    """Cut what follows the last line break: a crash while it was written."""
+    end = file.seek(0, os.SEEK_END)
+    if end == 0:
+        return
+    file.seek(end - 1)
+    if file.read(1) == b"\n":
+        return
+    file.seek(0)
+    file.truncate(file.read().rfind(b"\n") + 1)
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} {value!r} has no form in JSON")

@@ -1,0 +1,230 @@
+"""The tracker that writes to MLflow, through its client alone: no active run, no global address, nothing inferred."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from kerasflow.errors import TrackingError
+from kerasflow.tracking import limits, store_uri
+from kerasflow.tracking.environment import model_requirements
+from kerasflow.tracking.folder import safe_name
+from kerasflow.tracking.mlflow_calls import FIRST_CONTACT, REQUEST, UPLOAD, calling
+from kerasflow.tracking.port import Context, EndStatus
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_ITEMS_A_BATCH = 100
+_LOCK_SECONDS = 120
+
+# MLflow's charts take a run's colour from this tag, else from its id, which gives neighbours the same one.
+_COLOUR_TAG = "mlflow.runColor"
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#B8A800")
+
+
+class MLflowTracker:
+    """Keeps one run in an MLflow store.
+
+    A SQLite store is created on first use; its artifacts land in `mlruns/` beside it, where the UI finds them.
+
+    Args:
+        uri: `sqlite:///mlflow.db`, `http://host:5000` or another address that MLflow's own client takes.
+
+    Attributes:
+        run_id: empty before `start`.
+        uri: the address, a relative SQLite file made absolute.
+
+    Raises:
+        TrackingError: for an address that cannot be one. Whether somebody answers there shows at `start`.
+    """
+
+    def __init__(self, uri: str = "sqlite:///mlflow.db") -> None:
+        self.uri = store_uri.resolve(uri)
+        self.run_id = ""
+        self._experiment_id = ""
+        self._client: MlflowClient | None = None
+        self._not_finite: dict[str, str] = {}
+
+    def start(self, experiment: str, name: str, params: Mapping[str, Any], tags: Mapping[str, Any]) -> str:
+        if self.run_id:
+            raise TrackingError(f"this tracker keeps run {self.run_id} already; a new run needs a new tracker")
+        store_uri.check_reachable(self.uri)
+        with self._calling("open the experiment", FIRST_CONTACT), self._one_creator():
+            from mlflow import MlflowClient
+
+            self._client = MlflowClient(tracking_uri=self.uri)
+            self._experiment_id = self._find_or_create(self._client, experiment)
+        with self._calling("start a run"):
+            own = {**_origin(tags), _COLOUR_TAG: _next_colour(self._client, self._experiment_id)}
+            run = self._client.create_run(self._experiment_id, run_name=name, tags=own)
+            self.run_id = str(run.info.run_id)
+        self._log_texts(limits.fit_texts(params, limits.PARAM_LENGTH), limits.fit_texts(tags, limits.TAG_LENGTH))
+        return self.run_id
+
+    def set_tags(self, tags: Mapping[str, Any]) -> None:
+        self._log_texts({}, limits.fit_texts(tags, limits.TAG_LENGTH))
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
+        from mlflow.entities import Metric
+
+        client = self._started()
+        now = int(time.time() * 1000)
+        fitted, strange = limits.fit_metrics(metrics)
+        points = [Metric(key, value, now, step) for key, value in fitted.items()]
+        with self._calling("log metrics"):
+            for batch in _batches(points):
+                client.log_batch(self.run_id, metrics=batch)
+        news = {key: f"{key} = {value} at step {step}" for key, value in strange.items() if key not in self._not_finite}
+        if news:
+            self._not_finite.update(news)
+            self.set_tags({"not_finite": "; ".join(self._not_finite.values())})
+
+    def log_dataset(self, name: str, digest: str, context: Context, profile: Mapping[str, Any]) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        client = self._started()
+        # MLflow takes two inputs of one name and digest for the same and forgets the second's context.
+        dataset = Dataset(
+            name=f"{name}/{context}",
+            digest=digest[: limits.DIGEST_LENGTH],
+            source_type="local",
+            source=json.dumps({"uri": name}),
+            profile=json.dumps({**profile, "digest": digest}),
+        )
+        with self._calling("log a dataset"):
+            client.log_inputs(self.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])])
+
+    def log_image(self, key: str, path: Path, step: int) -> None:
+        from PIL import Image
+
+        client = self._started()
+        with self._calling(f"log the image {path}", UPLOAD), Image.open(path) as image:
+            client.log_image(self.run_id, image, key=limits.fit_key(key).replace(":", "_"), step=step)
+
+    def log_artifact(self, path: Path, folder: str = "") -> None:
+        client = self._started()
+        with self._calling(f"log {path}", UPLOAD):
+            client.log_artifact(self.run_id, str(path), folder or None)
+
+    def log_model(self, model: Any, example: Any) -> None:
+        from mlflow.entities import LoggedModelOutput
+
+        client = self._started()
+        with self._calling("log the model", UPLOAD), tempfile.TemporaryDirectory() as aside:
+            logged = client.create_logged_model(self._experiment_id, name="model", source_run_id=self.run_id)
+            try:
+                _save_model(model, example, Path(aside) / "model", self.run_id, logged)
+                client.log_model_artifacts(logged.model_id, str(Path(aside) / "model"))
+            except BaseException:
+                client.finalize_logged_model(logged.model_id, "FAILED")
+                raise
+            client.finalize_logged_model(logged.model_id, "READY")
+            client.log_outputs(self.run_id, [LoggedModelOutput(logged.model_id, step=0)])
+
+    def end(self, status: EndStatus) -> None:
+        client = self._started()
+        with self._calling("end the run"):
+            client.set_terminated(self.run_id, status)
+
+    def _calling(self, action: str, seconds: int = REQUEST) -> AbstractContextManager[None]:
+        return calling(self.uri, action, seconds)
+
+    def _started(self) -> MlflowClient:
+        if self._client is None or not self.run_id:
+            raise TrackingError("no run has begun: call start first")
+        return self._client
+
+    def _one_creator(self) -> AbstractContextManager[Any]:
+        """Several first runs that create one SQLite database at once break it: they take turns."""
+        file = store_uri.sqlite_file(self.uri)
+        if file is None:
+            return nullcontext()
+        from filelock import FileLock
+
+        return FileLock(file.with_name(f".{file.name}.lock"), timeout=_LOCK_SECONDS)
+
+    def _find_or_create(self, client: MlflowClient, experiment: str) -> str:
+        from mlflow.exceptions import MlflowException
+
+        found = client.get_experiment_by_name(experiment)
+        if found is None:
+            file = store_uri.sqlite_file(self.uri)
+            artifacts = str(file.parent / "mlruns" / safe_name(experiment)) if file else None
+            try:
+                return str(client.create_experiment(experiment, artifacts))
+            except MlflowException:
+                # Another process may have been faster; if not, the first error stands.
+                found = client.get_experiment_by_name(experiment)
+                if found is None:
+                    raise
+        if found.lifecycle_stage != "active":
+            raise TrackingError(
+                f"the experiment {experiment!r} is deleted in {store_uri.shown(self.uri)}; restore it there "
+                f"(mlflow experiments restore -x {found.experiment_id}) or choose another name"
+            )
+        return str(found.experiment_id)
+
+    def _log_texts(self, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
+        from mlflow.entities import Param, RunTag
+
+        client = self._started()
+        with self._calling("log params and tags"):
+            for some_params in _batches([Param(key, value) for key, value in params.items()]):
+                client.log_batch(self.run_id, params=some_params)
+            for some_tags in _batches([RunTag(key, value) for key, value in tags.items()]):
+                client.log_batch(self.run_id, tags=some_tags)
+
+
+def _next_colour(client: MlflowClient, experiment_id: str) -> str:
+    """The colour after that of the experiment's newest run, in a ring."""
+    newest = client.search_runs([experiment_id], max_results=1, order_by=["attributes.start_time DESC"])
+    used = newest[0].data.tags.get(_COLOUR_TAG) if newest else None
+    return _COLOURS[(_COLOURS.index(used) + 1) % len(_COLOURS)] if used in _COLOURS else _COLOURS[0]
+
+
+def _origin(tags: Mapping[str, Any]) -> dict[str, str]:
+    """The tags that MLflow's own columns (user, source, version) are read from."""
+    origin = {"mlflow.source.type": "LOCAL", "mlflow.source.name": Path(sys.argv[0] or "python").name}
+    with suppress(OSError, KeyError):  # a container's user may have no name
+        origin["mlflow.user"] = getpass.getuser()
+    if "git_commit" in tags:
+        origin["mlflow.source.git.commit"] = str(tags["git_commit"])
+    return origin
+
+
+def _batches(items: Sequence[Any]) -> list[Sequence[Any]]:
+    return [items[start : start + _ITEMS_A_BATCH] for start in range(0, len(items), _ITEMS_A_BATCH)]
+
+
+def _save_model(model: Any, example: Any, path: Path, run_id: str, logged: Any) -> None:
+    """Write the model in MLflow's layout: `.keras`, its signature from the example, its packages as given."""
+    import mlflow.keras
+    from mlflow.models import Model, infer_signature
+
+    outputs = model(example, training=False)
+    signature = infer_signature(_by_name(example, model, "inputs"), _by_name(outputs, model, "outputs"))
+    description = Model(
+        artifact_path=logged.artifact_location, run_id=run_id, model_uuid=logged.model_id, model_id=logged.model_id
+    )
+    mlflow.keras.save_model(
+        model, str(path), mlflow_model=description, signature=signature, pip_requirements=model_requirements()
+    )
+
+
+def _by_name(values: Any, model: Any, side: Literal["inputs", "outputs"]) -> Any:
+    """Arrays as MLflow reads them: one array, or a dict of them by the names of the model's own tensors."""
+    import numpy as np
+
+    if isinstance(values, Mapping):
+        return {name: np.asarray(value) for name, value in values.items()}
+    if isinstance(values, list | tuple):
+        return {tensor.name: np.asarray(value) for tensor, value in zip(getattr(model, side), values, strict=True)}
+    return np.asarray(values)

@@ -1,0 +1,114 @@
+"""What a run's numbers are called where they are tracked: pure functions from plain data to plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+PARAMS_AT_MOST = 40
+
+_RENAMED = {
+    "lr": "optim/lr",
+    "updates": "optim/updates",
+    "grad_norm": "optim/grad_norm",
+    "seconds": "perf/epoch_seconds",
+    "samples_per_second": "perf/samples_per_second",
+}
+_BETTER_WHEN_HIGHER = (
+    "acc", "accuracy", "auc", "precision", "recall", "f1", "fbeta", "r2", "iou", "dice", "specificity", "sensitivity",
+    "cosine_similarity", "samples_per_second",
+)  # fmt: skip
+
+
+def metrics_of(row: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics of one epoch, named so that a chart view draws one section a prefix.
+
+    Args:
+        row: an epoch of a history, in keras' names: `loss`, `val_loss`, `lr`, ...; `epoch` is the step, not a metric.
+
+    Returns:
+        `train/loss`, `val/loss`, `optim/lr`, `perf/epoch_seconds`, ...; what is no number is left out.
+    """
+    metrics: dict[str, float] = {}
+    for key, value in row.items():
+        if key == "epoch" or isinstance(value, str) or value is None:
+            continue
+        if key in _RENAMED:
+            name = _RENAMED[key]
+        elif key.startswith("val_"):
+            name = f"val/{key.removeprefix('val_')}"
+        else:
+            name = key if "/" in key else f"train/{key}"
+        metrics[name] = float(value)
+    return metrics
+
+
+def params_of(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A resolved spec as flat params: `train/optimizer/adam/learning_rate: 0.001`.
+
+    Lists become one readable line, so `model/layers` is `conv2d(32, 3, relu) · flatten · dense(128, relu) · head`. A
+    spec with more than 40 leaves has its deepest parts written as such lines, too. What is not set is left out, and so
+    are the experiment, the run's name and the tracking store, which are not hyperparameters.
+    """
+    wanted = {key: value for key, value in document.items() if key not in ("experiment", "name", "track")}
+    for depth in (6, 5, 4, 3, 2):
+        params = dict(_flat(wanted, "", depth))
+        if len(params) <= PARAMS_AT_MOST:
+            return params
+    return {key: _line(value) for key, value in wanted.items() if value is not None}
+
+
+def higher_is_better(metric: str) -> bool:
+    """Whether a metric, by its name, is to be large: accuracies and their kin are, costs and errors are not."""
+    name = metric.rsplit("/", 1)[-1].lower().removeprefix("val_")
+    if name.endswith(("error", "loss", "crossentropy")):
+        return False
+    return any(name == word or name.endswith(f"_{word}") or name.startswith(f"{word}_") for word in _BETTER_WHEN_HIGHER)
+
+
+def _flat(value: Any, path: str, depth: int) -> Iterator[tuple[str, Any]]:
+    if value is None:
+        return
+    if isinstance(value, Mapping) and value and depth:
+        for key, inner in value.items():
+            yield from _flat(inner, f"{path}/{key}" if path else str(key), depth - 1)
+    elif isinstance(value, bool | int | float | str):
+        yield path, value
+    elif value:
+        yield path, _line(value)
+
+
+def _line(value: Any) -> str:
+    """A nested value in one line: items by ` · `, a name with its arguments as `name(argument, ...)`."""
+    if isinstance(value, list | tuple):
+        return " · ".join(_collapsed([_item(item) for item in value]))
+    return _item(value)
+
+
+def _item(value: Any) -> str:
+    if isinstance(value, Mapping):
+        given = {key: inner for key, inner in value.items() if inner is not None}
+        wiring = {"name", "inputs"} if len(given) > 1 else set()
+        return ", ".join(_call(str(key), inner) for key, inner in given.items() if key not in wiring)
+    if isinstance(value, list | tuple):
+        return "×".join(_item(inner) for inner in value) if value else "[]"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _call(name: str, value: Any) -> str:
+    if value is True or value == {}:
+        return name
+    if isinstance(value, Mapping):
+        arguments = [_item(inner) for inner in value.values() if inner is not None]
+        return f"{name}({', '.join(arguments)})" if arguments else name
+    return f"{name}({_item(value)})"
+
+
+def _collapsed(items: list[str]) -> Iterator[str]:
+    """Neighbours that are the same, counted: `dense(64) ×3`."""
+    start = 0
+    for index in range(1, len(items) + 1):
+        if index == len(items) or items[index] != items[start]:
+            count = index - start
+            yield f"{items[start]} ×{count}" if count > 1 else items[start]
+            start = index

@@ -1,0 +1,73 @@
+"""What happened in a training, as plain rows. Plots, stops, trackers and reports read nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+Row = dict[str, Any]
+
+# Columns of a row that measure the loop and not the model.
+BOOKKEEPING = ("epoch", "updates", "lr", "grad_norm", "seconds", "samples_per_second")
+
+
+@dataclass
+class History:
+    """The record of one training.
+
+    Attributes:
+        rows: one dict an epoch, under Keras' names: `epoch` (completed, from 1), `loss`, each metric, `val_...`, and
+            `updates` (so far), `lr` (at the epoch's end), `grad_norm` (mean L2 norm of the applied gradients, before
+            clipping), `seconds` (of this epoch, validation included), `samples_per_second`.
+        stop_reason: why the training ended, in words.
+        best_epoch: the epoch with the best monitored number, from 1; 0 if no epoch was completed.
+        engine: `graph`, `xla` or `eager`, as it ran; `engine_reason` says why it was chosen.
+        micro_batches: passes through the network for a full window.
+        batch_norm: `micro` or `frozen` where the model has BatchNormalization that trains, else `none`.
+    """
+
+    rows: list[Row] = field(default_factory=list)
+    stop_reason: str = ""
+    best_epoch: int = 0
+    engine: str = ""
+    engine_reason: str = ""
+    micro_batches: int = 1
+    batch_norm: str = "none"
+
+    @property
+    def updates(self) -> int:
+        """Updates of the weights so far."""
+        return int(self.rows[-1]["updates"]) if self.rows else 0
+
+    @property
+    def history(self) -> dict[str, list[float]]:
+        """The curves as `keras.callbacks.History` has them: a list for each of `loss`, the metrics and `val_...`."""
+        names = dict.fromkeys(name for row in self.rows for name in row if name not in BOOKKEEPING)
+        return {name: [row[name] for row in self.rows if name in row] for name in names}
+
+    @property
+    def epoch(self) -> list[int]:
+        """Indices of the epochs, from 0, as `keras.callbacks.History` has them."""
+        return [int(row["epoch"]) - 1 for row in self.rows]
+
+    @property
+    def best(self) -> Mapping[str, Any]:
+        """The row of the best epoch; empty if there is none."""
+        return next((row for row in self.rows if row["epoch"] == self.best_epoch), {})
+
+    def to_frame(self) -> pd.DataFrame:
+        """The rows as a DataFrame, indexed by epoch."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows).set_index("epoch") if self.rows else pd.DataFrame()
+
+    def plot(self) -> Figure:
+        """The cost and every metric against epochs completed."""
+        from kerasflow.viz.curves import cost_curves
+
+        return cost_curves(self.rows, best_epoch=self.best_epoch, stop_reason=self.stop_reason)

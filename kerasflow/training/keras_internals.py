@@ -1,0 +1,81 @@
+"""The one place that leans on names that Keras does not promise; a test holds each of them to the installed Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+
+class Observed(NamedTuple):
+    """One loss of a compiled model, as Keras calls it: after strings, dicts and lists have found their output."""
+
+    loss: Any
+    weight: float | None
+    y_true: Any
+    y_pred: Any
+    sample_weight: Any
+    value: Any
+
+
+def observe_losses(model: Any, y: Any, y_pred: Any, sample_weight: Any) -> list[Observed]:
+    """Calls the compiled loss and gives its parts: Keras resolves the structure, the caller weighs them."""
+    compiled = model._compile_loss
+    if compiled is None:
+        return []
+    if not compiled.built:
+        compiled(y, y_pred, sample_weight)
+    parts: list[Observed] = []
+    originals = compiled._flat_losses
+
+    def observer(part: Any) -> Any:
+        def call(y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+            value = part.loss(y_true, y_pred, sample_weight)
+            parts.append(Observed(part.loss, part.loss_weights, y_true, y_pred, sample_weight, value))
+            return value
+
+        return part._replace(loss=call)
+
+    compiled._flat_losses = [observer(part) for part in originals]
+    try:
+        compiled(y, y_pred, sample_weight)
+    finally:
+        compiled._flat_losses = originals
+    return parts
+
+
+def mask_of(tensor: Any) -> Any:
+    """The mask that travels with a tensor, or None."""
+    return getattr(tensor, "_keras_mask", None)
+
+
+def state_variables(model: Any) -> list[Any]:
+    """What a call of the model may change: moving statistics, seeds, counters; not weights that train, not metrics."""
+    from keras.src.random.seed_generator import global_seed_generator
+
+    metrics = {id(variable) for metric in model.metrics for variable in metric.variables}
+    own = [v for v in model.non_trainable_variables if id(v) not in metrics]
+    return [*own, global_seed_generator().state]
+
+
+def is_seed(variable: Any) -> bool:
+    """Whether a variable is the state of a random generator."""
+    return bool(variable.path.endswith("seed_generator_state"))
+
+
+def flatten_layers(model: Any) -> list[Any]:
+    """Every layer, at any depth."""
+    return list(model._flatten_layers(include_self=False))
+
+
+@contextmanager
+def inference_only(layers: list[Any]) -> Iterator[None]:
+    """Inside, these layers act as in inference while their weights go on being trained."""
+    before = [layer._trainable for layer in layers]
+    for layer in layers:
+        layer._trainable = False
+    try:
+        yield
+    finally:
+        for layer, trainable in zip(layers, before, strict=True):
+            layer._trainable = trainable

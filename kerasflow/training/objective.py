@@ -1,0 +1,95 @@
+"""The cost of a micro-batch, taken apart so that a window's cost can be put together again exactly.
+
+Keras reduces each loss over the batch that it sees: L = S / D, a sum over a divisor. For a window split into
+    micro-batches m,
+the whole batch's loss is sum_m(S_m) / sum_m(D_m), which is not the mean of S_m / D_m. So each loss is kept as S_m and
+D_m.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from kerasflow.training.keras_internals import Observed, mask_of, observe_losses
+
+
+@dataclass(frozen=True)
+class Share:
+    """A part of the cost of one micro-batch.
+
+    Attributes:
+        numerator: S_m, a scalar tensor; differentiable.
+        divisor: D_m, a scalar tensor.
+    """
+
+    numerator: Any
+    divisor: Any
+
+
+def shares(
+    model: Any, y: Any, y_pred: Any, sample_weight: Any, penalties: list[Any], n_samples: Any, n_window: Any
+) -> list[Share]:
+    """The cost of a micro-batch as parts to be summed over the window; the window's cost is the sum of their quotients.
+
+    Parts whose divisor over the window is known beforehand are folded into the first share, whose divisor is 1 over the
+    window; each loss whose divisor only the forward pass knows (masks, weighted means) has a share of its own.
+
+    Args:
+        penalties: what layers added in this forward pass (`add_loss`, activity regularizers): means over the
+            micro-batch.
+        n_samples: samples of this micro-batch.
+        n_window: samples of the window.
+    """
+    import tensorflow as tf
+
+    fraction = tf.cast(n_samples, "float64") / tf.cast(n_window, "float64")
+    known = [_wide(penalty) * tf.cast(fraction, _wide(penalty).dtype) for penalty in penalties]
+    unknown = []
+    for part in observe_losses(model, y, y_pred, sample_weight):
+        weight = 1.0 if part.weight is None else part.weight
+        value = weight * tf.reduce_sum(_wide(part.value))
+        divisor = _divisor(part)
+        if divisor is not None:
+            unknown.append(Share(value * tf.cast(divisor, value.dtype), divisor))
+        elif _is_sum(part):
+            known.append(value)
+        else:
+            known.append(value * tf.cast(fraction, value.dtype))
+    total = tf.add_n([tf.cast(value, known[0].dtype) for value in known]) if known else None
+    return ([Share(total, tf.cast(fraction, total.dtype))] if total is not None else []) + unknown
+
+
+def _wide(value: Any) -> Any:
+    """The value in at least 32 bits, so that sums over a window do not round as half precision does."""
+    import tensorflow as tf
+
+    return value if value.dtype in (tf.float32, tf.float64) else tf.cast(value, tf.float32)
+
+
+def _is_sum(part: Observed) -> bool:
+    """Whether the loss of the whole is the sum over its micro-batches."""
+    return part.loss.reduction in ("sum", "none", None)
+
+
+def _divisor(part: Observed) -> Any:
+    """What Keras divided by, as far as it is not the number of samples times a constant; None if it is."""
+    import tensorflow as tf
+
+    mask = mask_of(part.y_pred)
+    reduction = part.loss.reduction
+    if _is_sum(part):
+        return None
+    if reduction == "mean_with_sample_weight" and part.sample_weight is not None:
+        weights = tf.cast(part.sample_weight, "float64")
+        if mask is None:
+            return tf.reduce_sum(weights)
+        return tf.reduce_sum(weights * tf.cast(mask, "float64"))
+    if mask is None:
+        return None
+    return tf.reduce_sum(tf.cast(mask, "float64"))
+
+
+def weight_penalties(variables: list[Any]) -> list[Any]:
+    """The regularizers' terms, which belong to the weights and are counted once a window."""
+    return [variable.regularizer(variable) for variable in variables if variable.regularizer is not None]

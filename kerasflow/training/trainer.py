@@ -1,0 +1,195 @@
+"""`kf.Trainer` and `kf.fit`: the two doors of the loop."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from kerasflow.errors import TrainingError
+from kerasflow.training.feed import feed
+from kerasflow.training.history import History, Row
+from kerasflow.training.loop import BatchNorm, Engine, Settings, train
+from kerasflow.training.progress import Verbose
+from kerasflow.training.stop import Rule
+
+
+class Trainer:
+    """Trains any `keras.Model` by windows of micro-batches: exact gradient accumulation, plain rows, reasons to stop.
+
+    A window of `batch_size` samples makes one update. Where `micro_batch_size` is smaller, the window passes through
+    the network in micro-batches and their gradients are summed; the applied gradient is that of the whole batch for
+    every reduction of Keras' losses, sample weights and masks. Weights, optimizer state and BatchNorm's moving
+    statistics change once a window.
+
+    Args:
+        optimizer: a name, or a `keras.optimizers.Optimizer`, which is copied for each fit.
+        loss: a name, a `keras.losses.Loss`, a function, or a list or dict of them by output.
+        metrics: as `keras.Model.compile` takes them.
+        loss_weights: of several outputs.
+        batch_size: samples for each update, >= 1; the last window of an epoch holds what is left. A dataset's own
+            batches are its windows.
+        micro_batch_size: samples for each pass through the network, 1 to `batch_size`; None passes the whole batch at
+            once.
+        batch_norm: what a window split into micro-batches cannot know is the batch's own statistics. `micro`
+            normalises each micro-batch by its own, and steps the moving ones once a window by the window's; `frozen`
+            normalises by the moving ones.
+        epochs: passes over the data, at most.
+        seed: of the order of samples, which is a function of (seed, epoch). None keeps the order given.
+        engine: `graph`, `xla`, `eager`, or `auto`; decided before the training and recorded in the history.
+        stop: rules from `kf.stop`; that a cost is no longer finite always stops, with the last good weights kept.
+        callbacks: of Keras.
+        verbose: 0 silent, 1 a progress bar, 2 a line an epoch; `auto` is 1 on a terminal and 2 elsewhere.
+
+    Example:
+        >>> trainer = kf.Trainer(loss="sparse_categorical_crossentropy", batch_size=256, micro_batch_size=32, epochs=5)
+        >>> history = trainer.fit(model, x, y, validation=(x_val, y_val))
+    """
+
+    def __init__(
+        self,
+        optimizer: Any = "adam",
+        loss: Any = None,
+        metrics: Any = None,
+        *,
+        loss_weights: Any = None,
+        batch_size: int = 32,
+        micro_batch_size: int | None = None,
+        batch_norm: BatchNorm = "micro",
+        epochs: int = 20,
+        seed: int | None = 0,
+        engine: Engine = "auto",
+        stop: Sequence[Rule] = (),
+        callbacks: Sequence[Any] = (),
+        verbose: Verbose = "auto",
+    ) -> None:
+        _check_window(batch_size, micro_batch_size)
+        self.optimizer, self.loss, self.metrics, self.loss_weights = optimizer, loss, metrics, loss_weights
+        self.batch_size, self.seed = batch_size, seed
+        self.evaluation_batch = micro_batch_size or batch_size
+        self.settings = Settings(epochs, micro_batch_size, batch_norm, engine, tuple(stop), tuple(callbacks), verbose)
+
+    def fit(
+        self,
+        model: Any,
+        x: Any,
+        y: Any = None,
+        *,
+        validation: Any = None,
+        sample_weight: Any = None,
+        class_weight: Mapping[int, float] | None = None,
+        on_epoch: Callable[[Row], None] | None = None,
+    ) -> History:
+        """Compiles the model and trains it in place.
+
+        Args:
+            model: any `keras.Model`.
+            x: inputs `(n_samples, ...)`: an array, a list or dict of arrays; or a `tf.data.Dataset` or
+                `keras.utils.PyDataset` that gives batches `(x, y)` or `(x, y, sample_weight)`.
+            y: targets, as the loss wants them.
+            validation: `(x, y)`, `(x, y, sample_weight)` or a dataset.
+            sample_weight: weight of each sample's loss, `(n_samples,)`.
+            class_weight: weight by class index.
+            on_epoch: called with each row of the history as it is finished.
+
+        Raises:
+            TrainingError: what was given does not fit together; nothing has been trained then.
+        """
+        import keras
+
+        optimizer = keras.optimizers.get(self.optimizer)
+        if optimizer is self.optimizer:
+            optimizer = type(optimizer).from_config(optimizer.get_config())
+        model.compile(
+            optimizer, copy.copy(self.loss), self.loss_weights, copy.deepcopy(self.metrics), jit_compile=False
+        )
+        data = feed(x, y, sample_weight, batch_size=self.batch_size, seed=self.seed, class_weight=class_weight)
+        return train(model, data, _validation(validation, self.evaluation_batch), self.settings, on_epoch)
+
+
+def fit(
+    model: Any,
+    x: Any = None,
+    y: Any = None,
+    batch_size: int | None = None,
+    epochs: int = 1,
+    verbose: Verbose = "auto",
+    callbacks: Sequence[Any] | None = None,
+    validation_split: float = 0.0,
+    validation_data: Any = None,
+    shuffle: bool = True,
+    class_weight: Mapping[int, float] | None = None,
+    sample_weight: Any = None,
+    initial_epoch: int = 0,
+    steps_per_epoch: int | None = None,
+    validation_steps: int | None = None,
+    validation_batch_size: int | None = None,
+    validation_freq: int = 1,
+    *,
+    micro_batch_size: int | None = None,
+    batch_norm: BatchNorm = "micro",
+    stop: Sequence[Rule] = (),
+    engine: Engine = "auto",
+    seed: int = 0,
+) -> History:
+    """`keras.Model.fit` on a compiled model, by kerasflow's loop.
+
+    The arguments up to `validation_freq` are those of `keras.Model.fit`; the others are those of `kf.Trainer`. The
+    history has Keras' `.history` and `.epoch` too.
+
+    Raises:
+        TrainingError: the model is not compiled, or what was given does not fit together.
+    """
+    if not getattr(model, "compiled", False):
+        raise TrainingError(
+            "the model is not compiled; call model.compile(...) first, or use kf.Trainer, which does it"
+        )
+    size = batch_size or 32
+    _check_window(size, micro_batch_size)
+    if validation_split and validation_data is None:
+        x, y, sample_weight, validation_data = _hold_out(x, y, sample_weight, validation_split)
+    order = seed if shuffle else None
+    data = feed(x, y, sample_weight, batch_size=size, seed=order, class_weight=class_weight, steps=steps_per_epoch)
+    validation = _validation(validation_data, validation_batch_size or micro_batch_size or size, validation_steps)
+    settings = Settings(
+        epochs,
+        micro_batch_size,
+        batch_norm,
+        engine,
+        tuple(stop),
+        tuple(callbacks or ()),
+        verbose,
+        initial_epoch,
+        validation_freq,
+    )
+    return train(model, data, validation, settings)
+
+
+def _check_window(batch_size: int, micro_batch_size: int | None) -> None:
+    if batch_size < 1 or (micro_batch_size is not None and not 1 <= micro_batch_size <= batch_size):
+        raise TrainingError(
+            f"a window holds batch_size samples in micro-batches: expected 1 <= micro_batch_size <= batch_size, "
+            f"got micro_batch_size={micro_batch_size}, batch_size={batch_size}"
+        )
+
+
+def _validation(given: Any, batch_size: int, steps: int | None = None) -> Any:
+    if given is None:
+        return None
+    parts = given if isinstance(given, tuple | list) else (given,)
+    return feed(*parts, batch_size=batch_size, seed=None, steps=steps)
+
+
+def _hold_out(x: Any, y: Any, weight: Any, share: float) -> tuple[Any, Any, Any, Any]:
+    """The last samples, before any shuffling, as Keras holds them out."""
+    import keras
+
+    def cut(part: Any, rows: slice) -> Any:
+        return keras.tree.map_structure(lambda leaf: None if leaf is None else leaf[rows], part)
+
+    n = len(next(leaf for leaf in keras.tree.flatten(x) if leaf is not None))
+    first = int(n * (1.0 - share))
+    if not 0 < first < n:
+        raise TrainingError(f"validation_split={share} of {n} samples leaves a part empty")
+    train_part, held = ([cut(part, rows) for part in (x, y, weight)] for rows in (slice(0, first), slice(first, n)))
+    return train_part[0], train_part[1], train_part[2], tuple(held)

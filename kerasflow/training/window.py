@@ -1,0 +1,291 @@
+"""One window: micro-batches in a row, one gradient, one update; nothing moves before the last of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from kerasflow.training.keras_internals import flatten_layers, inference_only, is_seed, state_variables
+from kerasflow.training.objective import shares, weight_penalties
+
+
+class Batch(NamedTuple):
+    """Inputs, targets and sample weights with the same first axis, nested as the model has them, or None."""
+
+    x: Any
+    y: Any
+    weight: Any
+
+
+class Sums(NamedTuple):
+    """What a window carries from one micro-batch to the next, all of it tensors.
+
+    Attributes:
+        gradients: for each share of the cost, the gradients of its numerator by variable (None where not connected).
+        numerators, divisors: of each share, summed.
+        seeds: states of the random generators, which go on with every micro-batch.
+        moving: for each BatchNormalization, sums over samples of (moving mean, moving variance, squared shift of the
+            mean).
+        others: any other state that a forward pass writes; the last micro-batch's (None where it wrote nothing).
+    """
+
+    gradients: Any
+    numerators: Any
+    divisors: Any
+    seeds: Any
+    moving: Any
+    others: Any
+
+
+class Window:
+    """Trains and evaluates a compiled, built `keras.Model` a window at a time.
+
+    Args:
+        model: compiled and built; its optimizer is built on its trainable variables.
+        micro_batch_size: samples for each pass through the network; None passes the window at once.
+        batch_norm: `micro` or `frozen`, see `kerasflow.Trainer`.
+    """
+
+    def __init__(self, model: Any, micro_batch_size: int | None, batch_norm: str) -> None:
+        import keras
+
+        self.model, self.micro_batch_size = model, micro_batch_size
+        self.variables = list(model.trainable_variables)
+        norms = [layer for layer in flatten_layers(model) if isinstance(layer, keras.layers.BatchNormalization)]
+        self.norms = [layer for layer in norms if layer.trainable]
+        self.frozen = self.norms if batch_norm == "frozen" else []
+        self.batch_norm = batch_norm if self.norms else "none"
+        state = state_variables(model)
+        self.seeds = [v for v in state if is_seed(v)]
+        moving = (
+            [] if self.frozen else [(n.moving_mean, n.moving_variance, n.momentum) for n in self.norms if not n.renorm]
+        )
+        self.moving = moving
+        taken = {id(v) for v in self.seeds} | {id(v) for mean, variance, _ in moving for v in (mean, variance)}
+        self.others = [v for v in state if id(v) not in taken]
+
+    def train(self, batch: Batch) -> tuple[Any, Any]:
+        """Makes one update. Returns the window's cost and the L2 norm of its gradient before clipping, both scalars."""
+        import tensorflow as tf
+
+        sums, n_window = self._accumulate(batch)
+        quotients = [n / d for n, d in zip(sums.numerators, self._totals(sums), strict=True)]
+        gradients = self._combine(sums)
+        cost = tf.add_n(quotients) if quotients else tf.constant(0.0)
+        with tf.GradientTape() as tape:
+            penalties = weight_penalties(self.variables)
+            penalty = tf.add_n(penalties) if penalties else None
+            scaled = self.model.optimizer.scale_loss(penalty) if penalty is not None else None
+        if penalty is not None:
+            cost += tf.cast(penalty, cost.dtype)
+            gradients = [_plus(a, b) for a, b in zip(gradients, self._gradient(tape, scaled), strict=True)]
+        norm = tf.linalg.global_norm([g for g in gradients if g is not None])
+        scale = tf.cast(self.model.optimizer.scale_loss(tf.constant(1.0, norm.dtype)), norm.dtype)
+        self._write_state(sums, n_window)
+        self.model.optimizer.apply(gradients, self.variables)
+        return cost, norm / scale
+
+    def evaluate(self, batch: Batch) -> Any:
+        """The cost of a batch in inference, penalties included; metrics are updated. Returns a scalar."""
+        import keras
+        import tensorflow as tf
+
+        n = _length(batch.x)
+        with keras.StatelessScope(collect_losses=True) as scope:
+            y_pred = self.model(batch.x, training=False)
+        parts = shares(self.model, batch.y, y_pred, batch.weight, scope.losses, n, n)
+        self.model.compute_metrics(batch.x, batch.y, y_pred, sample_weight=batch.weight)
+        values = [_safe_quotient(part.numerator, part.divisor) for part in parts] + weight_penalties(self.variables)
+        return tf.add_n([tf.cast(value, values[0].dtype) for value in values]) if values else tf.constant(0.0)
+
+    def _accumulate(self, batch: Batch) -> tuple[Sums, Any]:
+        """Runs the micro-batches one after the other and sums what they give."""
+        import tensorflow as tf
+
+        n_window = _length(batch.x)
+        size = self.micro_batch_size
+        if size is None or (isinstance(n_window, int) and n_window <= size):
+            return self._micro(batch, n_window, n_window, None), n_window
+        first = _smaller(size, n_window)
+        sums = self._micro(_slice(batch, 0, first), first, n_window, None)
+        if not isinstance(n_window, int):  # the batch's size is known only when it runs: slices of any size
+            return self._loop(batch, sums, 1, (n_window + size - 1) // size, n_window), n_window
+        whole, tail = divmod(n_window, size)
+        if tf.inside_function() and whole > 2:
+            sums = self._loop(batch, sums, 1, whole, n_window)
+        else:
+            for index in range(1, whole):
+                sums = self._micro(_slice(batch, index * size, size), size, n_window, sums)
+        if tail:  # a shape of its own: padding would enter BatchNorm's statistics
+            sums = self._micro(_slice(batch, whole * size, tail), tail, n_window, sums)
+        return sums, n_window
+
+    def _loop(self, batch: Batch, sums: Sums, start: int, stop: Any, n_window: Any) -> Sums:
+        """Micro-batches `start` to `stop` as one loop of the graph, so that only one of them is in memory."""
+        import tensorflow as tf
+
+        size = self.micro_batch_size
+        assert size is not None
+
+        def body(index: Any, flat: list[Any]) -> tuple[Any, list[Any]]:
+            carried = _unflatten(sums, flat)
+            n = size if isinstance(n_window, int) else tf.minimum(size, n_window - index * size)
+            return index + 1, _flatten(self._micro(_slice(batch, index * size, n), n, n_window, carried))
+
+        flat = _flatten(sums)
+        _, last = tf.while_loop(lambda index, _: index < stop, body, (tf.constant(start), flat), parallel_iterations=1)
+        return _unflatten(sums, last)
+
+    def _micro(self, batch: Batch, n: Any, n_window: Any, before: Sums | None) -> Sums:
+        """Forward and backward through one micro-batch; no variable but the metrics' is written."""
+        import keras
+        import tensorflow as tf
+
+        seeds = before.seeds if before else [None] * len(self.seeds)
+        going_on = [(v, v.value if seed is None else seed) for v, seed in zip(self.seeds, seeds, strict=True)]
+        with tf.GradientTape(persistent=True) as tape:
+            scope = keras.StatelessScope(going_on, collect_losses=True)
+            with scope, inference_only(self.frozen):
+                y_pred = self.model(batch.x, training=True)
+            parts = shares(self.model, batch.y, y_pred, batch.weight, scope.losses, n, n_window)
+            scaled = [self.model.optimizer.scale_loss(part.numerator) for part in parts]
+        gradients = [self._gradient(tape, value) for value in scaled]
+        self.model.compute_metrics(batch.x, batch.y, y_pred, sample_weight=batch.weight)
+
+        def new(variable: Any) -> Any:
+            value = scope.get_current_value(variable)
+            return tf.convert_to_tensor(variable.value) if value is None else value
+
+        mine = Sums(
+            gradients,
+            [part.numerator for part in parts],
+            [part.divisor for part in parts],
+            [new(v) for v in self.seeds],
+            [self._weighted_moments(new(mean), new(variance), mean, n) for mean, variance, _ in self.moving],
+            [scope.get_current_value(v) for v in self.others],
+        )
+        if before is None:
+            return mine
+        return Sums(
+            [
+                [_plus(a, b) for a, b in zip(g, h, strict=True)]
+                for g, h in zip(before.gradients, mine.gradients, strict=True)
+            ],
+            [a + b for a, b in zip(before.numerators, mine.numerators, strict=True)],
+            [a + b for a, b in zip(before.divisors, mine.divisors, strict=True)],
+            mine.seeds,
+            [tuple(a + b for a, b in zip(x, y, strict=True)) for x, y in zip(before.moving, mine.moving, strict=True)],
+            mine.others,
+        )
+
+    def _gradient(self, tape: Any, value: Any) -> list[Any]:
+        """Gradients by variable; None where the value does not depend on it. A slice of an embedding becomes dense."""
+        import tensorflow as tf
+
+        found = tape.gradient(value, [v.value for v in self.variables]) if self.variables else []
+        return [None if g is None else tf.convert_to_tensor(g) for g in found]
+
+    def _totals(self, sums: Sums) -> list[Any]:
+        import tensorflow as tf
+
+        return [tf.where(d > 0, tf.cast(d, n.dtype), 1) for n, d in zip(sums.numerators, sums.divisors, strict=True)]
+
+    def _combine(self, sums: Sums) -> list[Any]:
+        """The gradient of the window's cost: each share's gradient over its divisor."""
+        import tensorflow as tf
+
+        combined: list[Any] = [None] * len(self.variables)
+        for gradients, total in zip(sums.gradients, self._totals(sums), strict=True):
+            divided = [None if g is None else g / tf.cast(total, g.dtype) for g in gradients]
+            combined = [_plus(a, b) for a, b in zip(combined, divided, strict=True)]
+        return combined
+
+    def _weighted_moments(self, mean: Any, variance: Any, start: Any, n: Any) -> tuple[Any, Any, Any]:
+        import tensorflow as tf
+
+        weight = tf.cast(n, mean.dtype)
+        return weight * mean, weight * variance, weight * tf.square(mean - start.value)
+
+    def _write_state(self, sums: Sums, n_window: Any) -> None:
+        """Steps what a forward pass moves, once for the window.
+
+        BatchNorm's moving statistics take the window's mean and variance. With m' = r m + (1 - r) mean_k after
+        micro-batch k, their weighted average is the step by the window's mean; the variance between micro-batches
+        comes on top: v' = avg(v_k') + avg((m_k' - avg(m_k'))^2) / (1 - r).
+        """
+        import tensorflow as tf
+
+        for (mean, variance, momentum), (means, variances, squares) in zip(self.moving, sums.moving, strict=True):
+            n = tf.cast(n_window, means.dtype)
+            new_mean = means / n
+            between = tf.maximum(squares / n - tf.square(new_mean - mean.value), 0)
+            variance.assign(variances / n + between / max(1 - momentum, 1e-12))
+            mean.assign(new_mean)
+        for variable, value in [*zip(self.seeds, sums.seeds, strict=True), *zip(self.others, sums.others, strict=True)]:
+            if value is not None:
+                variable.assign(value)
+
+
+def compiled(function: Callable[[Batch], Any], engine: str, many_shapes: bool) -> Callable[[Batch], Any]:
+    """The function as the engine runs it; each new shape is traced once, or one trace serves many shapes."""
+    import tensorflow as tf
+
+    if engine == "eager":
+        return function
+    return tf.function(function, jit_compile=engine == "xla", reduce_retracing=many_shapes, autograph=False)  # type: ignore[no-any-return]
+
+
+def _length(x: Any) -> Any:
+    """Samples in a batch: an int where the shape is known, else a scalar tensor."""
+    import keras
+    import tensorflow as tf
+
+    first = next(leaf for leaf in keras.tree.flatten(x) if leaf is not None)
+    return first.shape[0] if first.shape[0] is not None else tf.shape(first)[0]
+
+
+def _smaller(size: int, n: Any) -> Any:
+    import tensorflow as tf
+
+    return min(size, n) if isinstance(n, int) else tf.minimum(size, n)
+
+
+def _slice(batch: Batch, start: Any, size: Any) -> Batch:
+    import keras
+
+    cut = keras.tree.map_structure(lambda leaf: None if leaf is None else _rows(leaf, start, size), tuple(batch))
+    return Batch(*cut)
+
+
+def _rows(leaf: Any, start: Any, size: Any) -> Any:
+    import tensorflow as tf
+
+    begin = [start] + [0] * (leaf.shape.rank - 1)
+    rows = tf.slice(leaf, begin, [size] + [-1] * (leaf.shape.rank - 1))
+    return tf.ensure_shape(rows, (size if isinstance(size, int) else None, *leaf.shape[1:]))
+
+
+def _plus(a: Any, b: Any) -> Any:
+    """The sum of two gradients, either of which may be absent."""
+    return b if a is None else a if b is None else a + b
+
+
+def _safe_quotient(numerator: Any, divisor: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.math.divide_no_nan(numerator, tf.cast(divisor, numerator.dtype))
+
+
+def _flatten(sums: Sums) -> list[Any]:
+    """The tensors alone, without the Nones, in a fixed order."""
+    import tensorflow as tf
+
+    return [leaf for leaf in tf.nest.flatten(tuple(sums)) if leaf is not None]
+
+
+def _unflatten(like: Sums, flat: list[Any]) -> Sums:
+    import tensorflow as tf
+
+    rest = iter(flat)
+    leaves = [None if leaf is None else next(rest) for leaf in tf.nest.flatten(tuple(like))]
+    return Sums(*tf.nest.pack_sequence_as(tuple(like), leaves))

@@ -1,0 +1,45 @@
+"""What every test shares: a quiet TensorFlow, a Keras cache of its own, and the files that no checkout carries.
+
+TensorFlow, Keras and matplotlib read these variables when they are first imported, so they are set before any test is.
+Subprocesses inherit them.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ["MPLBACKEND"] = "Agg"
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+
+_keras_home = tempfile.TemporaryDirectory(prefix="kerasflow-keras-home-")
+os.environ["KERAS_HOME"] = _keras_home.name
+
+
+@pytest.fixture(scope="session")
+def assets() -> Path:
+    """The directory of test files too large for the repository: data sets, trained weights, reference outputs."""
+    named = os.environ.get("KERASFLOW_TEST_ASSETS")
+    if not named:
+        pytest.skip("KERASFLOW_TEST_ASSETS is not set: it names the directory of data sets and weights for the tests.")
+    folder = Path(named)
+    if not folder.is_dir():
+        pytest.fail(f"KERASFLOW_TEST_ASSETS names {named}, which is not a directory.")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def keras_home(assets: Path) -> Path:
+    """This session's Keras cache (what `~/.keras` is to a user), holding Fashion-MNIST as if it had been downloaded."""
+    home = Path(_keras_home.name)
+    cache = home / "datasets" / "fashion-mnist"
+    cache.mkdir(parents=True, exist_ok=True)
+    files = sorted((assets / "data" / "fashion-mnist").glob("*.gz"))
+    assert len(files) == 4, f"{assets}/data/fashion-mnist must hold the four files of Fashion-MNIST"
+    for file in files:
+        (cache / file.name).symlink_to(file.resolve())
+    return home

@@ -1,0 +1,256 @@
+"""What every tracker promises, passed by the in-memory twin and by MLflow: on SQLite, and through a real server."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kerasflow.errors import TrackingError
+from kerasflow.tracking.memory import MemoryTracker
+from kerasflow.tracking.mlflow_tracker import MLflowTracker
+from kerasflow.tracking.port import Tracker
+
+
+@dataclass
+class Kept:
+    """What a store holds of a run, read back from the store itself."""
+
+    name: str
+    status: str
+    params: dict[str, str]
+    tags: dict[str, str]
+    metrics: dict[str, list[tuple[int, float]]]
+    datasets: list[tuple[str, str, dict[str, Any]]]  # (context, digest, profile)
+    images: set[tuple[str, int]]
+    artifacts: dict[str, bytes]
+    has_model: bool
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real MLflow server on a free port of this machine, with its own database and artifacts."""
+    folder = tmp_path_factory.mktemp("server")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    uri = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
+    command += ["--artifacts-destination", str(folder / "mlartifacts"), "--host", "127.0.0.1", "--port", str(port)]
+    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [*command, "--workers", "1"], cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        deadline = time.monotonic() + 120
+        while not _answers(f"{uri}/health"):
+            assert process.poll() is None, (folder / "log").read_text()
+            assert time.monotonic() < deadline, (folder / "log").read_text()
+        yield uri
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=1) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, TimeoutError):
+        time.sleep(0.2)
+        return False
+
+
+@pytest.fixture(scope="module")
+def sqlite(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """One database for all: MLflow takes five seconds to create one."""
+    return f"sqlite:///{tmp_path_factory.mktemp('sqlite')}/mlflow.db"
+
+
+@pytest.fixture(params=["memory", "sqlite", "server"])
+def tracker(request: pytest.FixtureRequest) -> Tracker:
+    if request.param == "memory":
+        return MemoryTracker()
+    return MLflowTracker(request.getfixturevalue(request.param))
+
+
+def kept(tracker: Tracker) -> Kept:
+    return _kept_by_memory(tracker) if isinstance(tracker, MemoryTracker) else _kept_by_mlflow(tracker)
+
+
+def _kept_by_memory(tracker: MemoryTracker) -> Kept:
+    return Kept(
+        tracker.name,
+        tracker.status,
+        {key: str(value) for key, value in tracker.params.items()},
+        {key: str(value) for key, value in tracker.tags.items()},
+        tracker.metrics,
+        [(dataset.context, dataset.digest, dict(dataset.profile)) for dataset in tracker.datasets],
+        set(tracker.images),
+        tracker.artifacts,
+        tracker.model is not None,
+    )
+
+
+def _kept_by_mlflow(tracker: Tracker) -> Kept:
+    from mlflow import MlflowClient
+
+    assert isinstance(tracker, MLflowTracker)
+    client = MlflowClient(tracking_uri=tracker.uri)
+    run = client.get_run(tracker.run_id)
+    profiles = [
+        ({tag.key: tag.value for tag in item.tags}, json.loads(item.dataset.profile))
+        for item in run.inputs.dataset_inputs
+    ]
+    files = list(_files(client, tracker.run_id, ""))
+    return Kept(
+        run.info.run_name,
+        run.info.status,
+        dict(run.data.params),
+        dict(run.data.tags),
+        {
+            key: [(point.step, point.value) for point in client.get_metric_history(tracker.run_id, key)]
+            for key in run.data.metrics
+        },
+        [(tags["mlflow.data.context"], profile.pop("digest"), profile) for tags, profile in profiles],
+        {
+            (path.removeprefix("images/").split("+")[0].replace("~", "/"), int(path.split("+")[2]))
+            for path in files
+            if path.startswith("images/")
+        },
+        {
+            path: Path(client.download_artifacts(tracker.run_id, path)).read_bytes()
+            for path in files
+            if not path.startswith("images/")
+        },
+        bool(run.outputs and run.outputs.model_outputs),
+    )
+
+
+def _files(client: Any, run_id: str, folder: str) -> Iterator[str]:
+    for item in client.list_artifacts(run_id, folder or None):
+        if item.is_dir:
+            yield from _files(client, run_id, item.path)
+        else:
+            yield item.path
+
+
+def _start(tracker: Tracker, **params: Any) -> str:
+    return tracker.start("digits", "small-mlp", params, {"engine": "graph"})
+
+
+def test_a_run_keeps_its_name_params_and_tags(tracker: Tracker) -> None:
+    run_id = _start(tracker, **{"train/batch_size": 256, "train/optimizer/adam/learning_rate": 1e-3, "seed": 0})
+    tracker.set_tags({"stop_reason": "threshold: loss fell below 0.01", "engine": "xla"})
+    stored = kept(tracker)
+    assert run_id
+    assert stored.name == "small-mlp"
+    assert stored.status == "RUNNING"
+    assert stored.params == {"train/batch_size": "256", "train/optimizer/adam/learning_rate": "0.001", "seed": "0"}
+    assert stored.tags["stop_reason"] == "threshold: loss fell below 0.01"
+    assert stored.tags["engine"] == "xla"
+
+
+def test_more_params_than_one_batch_holds(tracker: Tracker) -> None:
+    _start(tracker, **{f"p{index}": index for index in range(230)})
+    assert len(kept(tracker).params) == 230
+
+
+def test_curves_are_indexed_by_epochs_completed(tracker: Tracker) -> None:
+    _start(tracker)
+    for epoch in (1, 2, 3):
+        tracker.log_metrics({"train/loss": 1.0 / epoch, "val/loss": 2.0 / epoch}, step=epoch)
+    metrics = kept(tracker).metrics
+    assert metrics["train/loss"] == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
+    assert metrics["val/loss"] == [(1, 2.0), (2, 1.0), (3, 2 / 3)]
+
+
+def test_a_cost_that_is_not_finite_is_kept_as_such(tracker: Tracker) -> None:
+    _start(tracker)
+    for step, value in ((1, 0.5), (2, math.inf), (3, math.nan)):
+        tracker.log_metrics({"train/loss": value}, step)
+    points = kept(tracker).metrics["train/loss"]
+    assert [step for step, _ in points] == [1, 2, 3]
+    assert [math.isfinite(value) for _, value in points] == [True, False, False]
+
+
+def test_each_part_of_the_data_is_kept_with_its_whole_digest(tracker: Tracker) -> None:
+    _start(tracker)
+    digest = "ab" * 32
+    for context, rows in (("train", 1257), ("validation", 180), ("test", 360)):
+        tracker.log_dataset("digits", digest, context, {"rows": rows, "shape": [64]})  # type: ignore[arg-type]
+    assert sorted(kept(tracker).datasets) == [
+        ("test", digest, {"rows": 360, "shape": [64]}),
+        ("train", digest, {"rows": 1257, "shape": [64]}),
+        ("validation", digest, {"rows": 180, "shape": [64]}),
+    ]
+
+
+def test_images_and_artifacts(tracker: Tracker, tmp_path: Path) -> None:
+    from PIL import Image
+
+    picture, note, folder = tmp_path / "cost.png", tmp_path / "spec.yaml", tmp_path / "preparation"
+    Image.new("RGB", (40, 30), "white").save(picture)
+    note.write_text("seed: 7\n")
+    (folder / "inner").mkdir(parents=True)
+    (folder / "inner" / "scaler.json").write_text("{}")
+    _start(tracker)
+    tracker.log_image("figures/cost", picture, step=0)
+    tracker.log_artifact(note)
+    tracker.log_artifact(picture, "figures")
+    tracker.log_artifact(folder)
+    stored = kept(tracker)
+    assert stored.images == {("figures/cost", 0)}
+    assert stored.artifacts == {
+        "spec.yaml": b"seed: 7\n",
+        "figures/cost.png": picture.read_bytes(),
+        "preparation/inner/scaler.json": b"{}",
+    }
+
+
+def test_a_file_that_is_not_there_is_one_sentence(tracker: Tracker, tmp_path: Path) -> None:
+    _start(tracker)
+    with pytest.raises(TrackingError, match=r"nothing\.txt") as caught:
+        tracker.log_artifact(tmp_path / "nothing.txt")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_is_kept(tracker: Tracker) -> None:
+    import keras
+
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    _start(tracker)
+    tracker.log_model(model, np.ones((2, 3), "float32"))
+    assert kept(tracker).has_model
+
+
+@pytest.mark.parametrize("status", ["FINISHED", "FAILED", "KILLED"])
+def test_a_run_ends_as_it_ended(tracker: Tracker, status: Any) -> None:
+    _start(tracker)
+    tracker.end(status)
+    assert kept(tracker).status == status
+
+
+def test_a_tracker_keeps_one_run(tracker: Tracker) -> None:
+    with pytest.raises(TrackingError, match="call start first"):
+        tracker.set_tags({"a": 1})
+    with pytest.raises(TrackingError, match="call start first"):
+        tracker.end("FINISHED")
+    run_id = _start(tracker)
+    with pytest.raises(TrackingError, match=run_id):
+        _start(tracker)

@@ -10,8 +10,9 @@ Must not know: models, optimizers, epochs, trackers. TensorFlow loads only for a
 
 from __future__ import annotations
 
-from kerasflow.data.dataset import Data, Observations, Part
+from kerasflow.data.dataset import Data, Part
 from kerasflow.data.loading import load
+from kerasflow.data.observations import Observations
 from kerasflow.data.preparation import Preparation
 from kerasflow.data.target import Task
 

@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
+from kerasflow.data.observations import Observations
 from kerasflow.data.preparation import Preparation
-
-
-class Observations(Protocol):
-    """Model input, `(n_samples, ...)` float32, read by index. A NumPy array is one; `ImageFiles` decodes on access."""
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-
-    @property
-    def dtype(self) -> np.dtype[Any]: ...
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: NDArray[np.integer[Any]] | slice, /) -> NDArray[Any]: ...
 
 
 @dataclass(frozen=True, eq=False)

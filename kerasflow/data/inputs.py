@@ -15,8 +15,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from kerasflow.data.arrays import as_observations, pick, read_archive
-from kerasflow.data.dataset import Observations
 from kerasflow.data.images import CHANNELS, SUFFIXES, Color, ImageFiles, check_images, image_files
+from kerasflow.data.observations import Observations
 from kerasflow.data.scaling import Scale, apply_scaler, fit_scaler, new_scaler
 from kerasflow.data.tables import PARQUET_SUFFIXES, Columns, Table, read_csv_file, read_parquet_file
 from kerasflow.errors import DataError

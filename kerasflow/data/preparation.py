@@ -16,8 +16,8 @@ from kerasflow.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from kerasflow.data.dataset import Observations
     from kerasflow.data.inputs import Input
+    from kerasflow.data.observations import Observations
 
 FORMAT = 1
 """Counts up when the file's layout changes."""

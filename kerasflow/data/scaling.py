@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from kerasflow.data.dataset import Observations
+    from kerasflow.data.observations import Observations
 
 Scale = Literal["none", "unit", "standard"]
 

@@ -27,11 +27,11 @@ def confusion_matrix(
     Args:
         y_true: class indices `(n_samples,)`.
         y_pred: predicted class indices `(n_samples,)`.
-        classes: the classes' names, by index.
+        classes: the classes' names, by index; a class without one is shown by its index.
         title: of the picture; the accuracy is added to it.
     """
     true, predicted = np.asarray(y_true).astype(int).ravel(), np.asarray(y_pred).astype(int).ravel()
-    n = len(classes)
+    n = int(max([len(classes) - 1, *true, *predicted])) + 1
     counts = np.zeros((n, n), dtype=int)  # (true, predicted)
     np.add.at(counts, (true, predicted), 1)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -45,7 +45,7 @@ def confusion_matrix(
             ink = "white" if share[row, column] > 0.55 else "black"
             axes.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", color=ink, fontsize=9)
     if n <= _NAMES_AT_MOST:
-        names = [_short(name) for name in classes]
+        names = [_short(name) for name in [*classes, *range(len(classes), n)]]
         slanted = max(map(len, names), default=0) > 3
         axes.set_xticks(range(n), names, rotation=45 if slanted else 0, ha="right" if slanted else "center")
         axes.set_yticks(range(n), names)

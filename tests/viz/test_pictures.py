@@ -99,6 +99,11 @@ def test_how_often_each_class_was_taken_for_which() -> None:
     assert [label.get_text() for label in axes.get_yticklabels()] == ["cat", "dog", "a name that is fa…"]
 
 
+def test_classes_without_names_are_shown_by_index() -> None:
+    axes = confusion_matrix([0, 2], [1, 2], ["cat"]).axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["cat", "1", "2"]
+
+
 def test_predicted_and_actual_values() -> None:
     actual = np.asarray([[1.0, 0.0], [2.0, 0.0], [3.0, 1.0]])
     figure = predicted_vs_actual(actual, actual + np.asarray([1.0, 0.0]), ["width", "height"])

@@ -1,32 +1,46 @@
-"""`kf.compare`: the runs of an experiment by its name, and their picture."""
+"""`kf.compare`: runs side by side, by their experiment's name or their folders, and their picture."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from kerasflow.errors import RunError, sentence
 from kerasflow.tracking.compare import Comparison
 from kerasflow.tracking.compare import compare as compare_folders
 from kerasflow.tracking.folder import RunFolder, safe_name
 
 
-def compare(experiment: str, *, root: str | Path = "runs") -> Comparison:
+def compare(runs: str | Sequence[str | Path], *, root: str | Path = "runs") -> Comparison:
     """Runs side by side: what differs in what was wanted, and what came of it. Reads the run folders alone.
 
     Args:
-        experiment: the name that the runs share.
+        runs: the name of an experiment, whose runs below `root` are taken, oldest first; or run folders, in the order
+            wanted.
         root: where run folders are.
 
     Raises:
-        RunError: there is no such experiment; the near names are in the message.
+        RunError: there is no such experiment, with the near names in the message; or a folder is no run's.
     """
-    return compare_folders(RunFolder.list(Path(root), experiment))
+    if isinstance(runs, str):
+        return compare_folders(RunFolder.list(Path(root), runs))
+    return compare_folders([RunFolder.open(folder) for folder in runs])
 
 
 def draw(found: Comparison, experiment: str, picture: Path | None = None, *, root: str | Path = "runs") -> Path:
-    """Draws every run's cost curve into one picture and gives its path: beside the runs if none is named."""
+    """Draws every run's cost curve into one picture and gives its path: beside the runs if none is named.
+
+    Raises:
+        RunError: it cannot be written.
+    """
     from kerasflow.viz.curves import comparison
     from kerasflow.viz.style import save
 
     path = picture or Path(root) / safe_name(experiment) / "comparison.png"
-    save(comparison(found.curves(), title=f"{experiment}: cost by epoch"), path)
+    try:
+        save(comparison(found.curves(), title=f"{experiment}: cost by epoch"), path)
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written: {error.strerror or error}") from error
+    except ValueError as error:  # an ending that is no picture's
+        raise RunError(f"{path}: cannot be written: {sentence(error)}") from error
     return path

@@ -81,7 +81,8 @@ def sentence(error: BaseException) -> str:
     if len(lines) > 1 and lines[0].startswith("Exception encountered when calling"):
         lines = lines[1:]
     text = lines[0] if lines else type(error).__name__
-    return re.sub(r"\x1b\[\d+m| with name 'None'", "", text).rstrip(".")
+    text = re.sub(r"<class '(?:\w+\.)*(\w+)'>|<KerasTensor shape=(\([^)]*\))[^>]*>", r"\1\2", text)
+    return re.sub(r"\x1b\[\d+m| with name 'None'|\{\{.*?\}\} ?| \[Op:.*", "", text).rstrip(".")
 
 
 def did_you_mean(word: str, known: Iterable[object]) -> str:

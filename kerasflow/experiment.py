@@ -70,8 +70,10 @@ def run(
 
     Raises:
         SpecError, DataError, BuildError: what is wanted cannot be; nothing has been written then.
+        TrainingError: the loss, a metric or a stopping rule does not fit; nothing has been written then. Or the
+            training failed; the run says FAILED then, with the traceback in its folder.
         TrackingError: the tracking store does not answer; nothing has been written then.
-        TrainingError, RunError: the training or the disk failed; the run says FAILED, with the traceback in its folder.
+        RunError: the disk failed; so does the run, as far as that can still be written.
     """
     from kerasflow.data import load
     from kerasflow.tracking.folder import RunFolder
@@ -81,10 +83,10 @@ def run(
     model, trainer = assemble(spec, data, verbose)
     tracker, store = open_tracker(spec)
     run_id = _start(tracker, spec, data)
-    with _truthful_status(tracker, run_id) as begun:
+    mirror = _Mirror(tracker)
+    with _truthful_status(mirror) as begun:
         folder = RunFolder.create(Path(root), spec.experiment, spec.name)
         begun(folder)
-        mirror = _Mirror(tracker)
         _write_beginning(folder, mirror, spec, data, run_id)
         history = _train(model, trainer, data, folder, mirror)
         metrics = _final_metrics(model, data, history, trainer)
@@ -93,7 +95,12 @@ def run(
 
 
 def assemble(spec: ExperimentSpec, data: Data, verbose: Verbose = 0) -> tuple[keras.Model, Trainer]:
-    """The model for the data, with seeded weights, and the trainer that the spec describes."""
+    """The model for the data, with seeded weights, and the trainer that the spec describes, checked to fit together.
+
+    Raises:
+        BuildError: the layers do not fit together, or not the data.
+        TrainingError: the loss, a metric or a stopping rule does not fit.
+    """
     from kerasflow.builders import graph, objects
     from kerasflow.training import stop
     from kerasflow.training.trainer import Trainer
@@ -122,7 +129,12 @@ def assemble(spec: ExperimentSpec, data: Data, verbose: Verbose = 0) -> tuple[ke
         stop=[rules[name](**dict(part)) for name, part in chosen],
         verbose=verbose,
     )
+    trainer.check(model, data.train.x, data.train.y, validation=_held_out(data))
     return model, trainer
+
+
+def _held_out(data: Data) -> tuple[Any, Any] | None:
+    return None if data.validation is None else (data.validation.x, data.validation.y)
 
 
 def open_tracker(spec: ExperimentSpec) -> tuple[Tracker | None, str]:
@@ -138,7 +150,8 @@ def open_tracker(spec: ExperimentSpec) -> tuple[Tracker | None, str]:
 
 
 def _start(tracker: Tracker | None, spec: ExperimentSpec, data: Data) -> str:
-    from kerasflow import __version__
+    from importlib.metadata import version
+
     from kerasflow.tracking.environment import git_tags
     from kerasflow.tracking.record import params_of
 
@@ -147,17 +160,21 @@ def _start(tracker: Tracker | None, spec: ExperimentSpec, data: Data) -> str:
     tags = {
         "spec_hash": spec.content_hash(),
         "data_fingerprint": data.fingerprint,
-        "kerasflow": __version__,
+        "kerasflow": version("kerasflow"),
         **git_tags(),
     }
     return tracker.start(spec.experiment, spec.name, params_of(spec.to_document()), tags)
 
 
 class _Mirror:
-    """A tracker that may fail without taking the training with it: the run folder is the truth."""
+    """A tracker that may fail without taking the training with it: the run folder is the truth.
+
+    Every call is tried, because a store may come back; the first that fails is told, the others are not.
+    """
 
     def __init__(self, tracker: Tracker | None) -> None:
         self.tracker = tracker
+        self.told = False
 
     def __call__(self, send: Callable[[Tracker], None]) -> None:
         if self.tracker is None:
@@ -165,7 +182,9 @@ class _Mirror:
         try:
             send(self.tracker)
         except TrackingError as error:
-            warnings.warn(f"not recorded in MLflow, but in the run folder: {error}", stacklevel=3)
+            if not self.told:
+                warnings.warn(f"not all is recorded in MLflow, but all is in the run folder: {error}", stacklevel=3)
+            self.told = True
 
 
 def _train(model: keras.Model, trainer: Trainer, data: Data, folder: RunFolder, mirror: _Mirror) -> History:
@@ -175,8 +194,7 @@ def _train(model: keras.Model, trainer: Trainer, data: Data, folder: RunFolder, 
         folder.append_row(row)
         mirror(lambda tracker: tracker.log_metrics(metrics_of(row), row["epoch"]))
 
-    held = (data.validation.x, data.validation.y) if data.validation is not None else None
-    return trainer.fit(model, data.train.x, data.train.y, validation=held, on_epoch=on_epoch)
+    return trainer.fit(model, data.train.x, data.train.y, validation=_held_out(data), on_epoch=on_epoch)
 
 
 def _final_metrics(model: keras.Model, data: Data, history: History, trainer: Trainer) -> dict[str, float]:
@@ -255,40 +273,39 @@ class _Terminated(BaseException):
 
 
 @contextmanager
-def _truthful_status(tracker: Tracker | None, run_id: str) -> Iterator[Callable[[RunFolder], None]]:
+def _truthful_status(mirror: _Mirror) -> Iterator[Callable[[RunFolder], None]]:
     """Whatever ends the block, folder and tracker say it: FINISHED, FAILED with the traceback, or KILLED."""
     folders: list[RunFolder] = []
     try:
         with _sigterm_raises():
             yield folders.append
+    except Exception as error:
+        _end(mirror, folders, "FAILED", f"{type(error).__name__}: {error}", traceback.format_exc())
+        raise
     except BaseException as error:
-        killed = isinstance(error, KeyboardInterrupt | SystemExit | _Terminated)
-        detail = (
-            "SIGTERM" if isinstance(error, _Terminated) else "Ctrl-C" if killed else f"{type(error).__name__}: {error}"
-        )
-        _end(tracker, folders, "KILLED" if killed else "FAILED", detail, "" if killed else traceback.format_exc())
+        names = {KeyboardInterrupt: "Ctrl-C", _Terminated: "SIGTERM"}
+        _end(mirror, folders, "KILLED", names.get(type(error), type(error).__name__), "")
         if isinstance(error, _Terminated):
             raise SystemExit(128 + signal.SIGTERM) from None
         raise
-    _end(tracker, [], "FINISHED", "", "")
+    _end(mirror, [], "FINISHED", "", "")
 
 
-def _end(tracker: Tracker | None, folders: list[RunFolder], status: EndStatus, detail: str, trace: str) -> None:
+def _end(mirror: _Mirror, folders: list[RunFolder], status: EndStatus, detail: str, trace: str) -> None:
     """Says how a run ended wherever that can still be said; a full disk or a dead server must not hide the fault."""
     from kerasflow.errors import RunError
 
-    mirror = _Mirror(tracker)
     for folder in folders:
         try:
             folder.set_status(status, detail)
             if trace:
-                folder.write_text("traceback.txt", trace)
-                mirror(lambda t, folder=folder: t.log_artifact(folder.path("traceback.txt")))  # type: ignore[misc]  # binds the loop's folder
+                written = folder.write_text("traceback.txt", trace)
+                mirror(lambda tracker, path=written: tracker.log_artifact(path))  # type: ignore[misc]  # binds the path
         except RunError as error:
             warnings.warn(f"the run's end ({status}) could not be written: {error}", stacklevel=2)
     if detail:
-        mirror(lambda t: t.set_tags({"status_detail": detail}))
-    mirror(lambda t: t.end(status))
+        mirror(lambda tracker: tracker.set_tags({"status_detail": detail}))
+    mirror(lambda tracker: tracker.end(status))
 
 
 @contextmanager

@@ -32,6 +32,9 @@ def draw(
 
     Returns:
         The files by their key, which is the same in every run.
+
+    Raises:
+        RunError: they cannot be written.
     """
     best = history.best_epoch or None
     figures = {
@@ -41,10 +44,14 @@ def draw(
         "architecture": architecture(layer_rows(model), title=title),
         **_outcome(model, data, batch_size),
     }
-    paths = {key: folder.path(f"figures/{key}.png") for key in figures}
     for key, figure in figures.items():
-        save(figure, paths[key])
-    return paths
+        with folder.writing(_name(key)) as path:
+            save(figure, path)
+    return {key: folder.path(_name(key)) for key in figures}
+
+
+def _name(key: str) -> str:
+    return f"figures/{key}.png"
 
 
 def _outcome(model: keras.Model, data: Data, batch_size: int) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def inspect(
     """Reads the data, builds the model and counts; trains and writes nothing.
 
     Raises:
-        SpecError, DataError, BuildError: as a run would.
+        SpecError, DataError, BuildError, TrainingError: as a run would before it trains.
     """
     spec = load_spec(source, overrides)
     data = load(spec.data, spec.seed)

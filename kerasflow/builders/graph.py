@@ -39,7 +39,7 @@ def build(
         task: what each `head` is for: `classification` (softmax, or a sigmoid for one output), `multilabel` (a sigmoid
             each) or `regression` (linear); by the head's name if they differ.
         seed: of the initial weights and of every mask; random if None. No global generator is touched.
-        where: names the place of a path below the model, for errors; the path itself if None.
+        where: names the place of a path below the model, for errors; the dotted path if None.
 
     Raises:
         SpecError: the spec, given as a dict, has faults.
@@ -51,7 +51,7 @@ def build(
 
 
 def _plain(path: DocumentPath) -> str:
-    return dotted(("model", *path))
+    return dotted(path)
 
 
 class _Builder:
@@ -65,7 +65,7 @@ class _Builder:
     def model(self) -> keras.Model:
         import keras
 
-        inputs = [keras.Input(shape=self.shapes[name], name=name) for name in self.layout.inputs]
+        inputs = [_input(name, self.shapes[name]) for name in self.layout.inputs]
         self.tensors = dict(zip(self.layout.inputs, inputs, strict=True))
         for step in self.layout.steps:
             self.tensors[step.name] = self._apply(step)
@@ -78,12 +78,18 @@ class _Builder:
         shown = " and ".join(str(tuple(t.shape[1:])) for t in taken)
         layer = self._layer(step, taken)
         try:
-            return _call(layer, taken)
+            result = _call(layer, taken)
         except Exception as error:
             message = (
                 f"{self.where(step.path)}: layer {step.name!r} cannot take an input of shape {shown}: {sentence(error)}"
             )
             raise BuildError(message) from error
+        if isinstance(result, list | tuple | dict):
+            raise BuildError(
+                f"{self.where(step.path)}: layer {step.name!r} gives {len(result)} outputs, and each layer of a spec "
+                "gives one; leave out the argument that asks for more, such as return_state"
+            )
+        return result
 
     def _layer(self, step: Step, taken: list[Any]) -> Any:
         try:
@@ -135,6 +141,16 @@ class _Builder:
                 f"{self.where(kinds[name].path)}: the model's output has shape {shape}, but the task has "
                 f"{self.n_outputs} outputs; let the last layer be 'head', or give it {self.n_outputs} units"
             )
+
+
+def _input(name: str, shape: Shape) -> Any:
+    import keras
+
+    try:
+        return keras.Input(shape=shape, name=name)
+    except (TypeError, ValueError):
+        message = f"the input_shape of {name!r} must hold sizes >= 0, or None where they vary, got {shape}"
+        raise BuildError(message) from None
 
 
 def _call(layer: Any, inputs: list[Any]) -> Any:

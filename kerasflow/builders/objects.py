@@ -43,9 +43,7 @@ def _nested(argument: str, value: Any) -> Any:
     if isinstance(value, dict) and len(value) == 1:
         ((name, behind),) = value.items()
         return make(kind, name, behind or {})
-    if kind == "layers" and isinstance(value, str):
-        return make(kind, value, {})
-    return value
+    return make(kind, value, {}) if isinstance(value, str) else value
 
 
 def optimizer(spec: Optimizer) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kerasflow.spec.blocks import fill
 from kerasflow.spec.document import DocumentPath
 from kerasflow.spec.layers import INPUT, LayerSpec
 from kerasflow.spec.model import ModelSpec
@@ -96,17 +97,6 @@ class _Layout:
             name = f"{base}_{count}"
         self.taken.add(name)
         return name
-
-
-def fill(value: Any, parameters: Mapping[str, Any]) -> Any:
-    """The value with every `$name` replaced by the block's parameter, at any depth."""
-    if isinstance(value, str) and value.startswith("$"):
-        return parameters[value[1:]]
-    if isinstance(value, Mapping):
-        return {key: fill(item, parameters) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [fill(item, parameters) for item in value]
-    return value
 
 
 def _given_names(layers: tuple[LayerSpec, ...]) -> Iterator[str]:

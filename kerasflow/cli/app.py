@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,6 +31,7 @@ Root = Annotated[Path, typer.Option("--runs", metavar="FOLDER", help="Where run 
 
 def run_app() -> int:
     """Runs the command that was typed; what a user can mend is said in one sentence, with exit code 2."""
+    warnings.showwarning = _say
     try:
         app()
     except SpecError as error:
@@ -88,12 +90,13 @@ def compare(
     picture: Annotated[Path | None, typer.Option(help="Where the picture goes; below --runs if not given.")] = None,
 ) -> None:
     """Lay the runs of an experiment side by side: what differs, what came of it, their cost curves in one picture."""
-    from kerasflow.cli.show import show_comparison
+    from kerasflow.cli.show import show_comparison, show_picture
     from kerasflow.comparison import compare as compare_runs
     from kerasflow.comparison import draw
 
     found = compare_runs(experiment, root=runs)
-    show_comparison(found, metric, draw(found, experiment, picture, root=runs))
+    show_comparison(found, metric)
+    show_picture(draw(found, experiment, picture, root=runs))
 
 
 @app.command()
@@ -133,6 +136,11 @@ def about(
 
         print(f"kerasflow {__version__}")
         raise typer.Exit
+
+
+def _say(message: Warning | str, *_: object, **__: object) -> None:
+    """A warning as a sentence, without the line of code that gave it."""
+    print(f"warning: {message}", file=sys.stderr)
 
 
 def parse_overrides(pairs: list[str] | None) -> dict[str, Any]:

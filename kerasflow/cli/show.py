@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from kerasflow.cli.side_by_side import side_by_side, text
 from kerasflow.errors import RunError
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def show_inspection(found: Inspection) -> None:
     _line("memory", f"about {_size(memory.total)}: {parts}, activations {_size(memory.activations)}")
 
 
-def show_comparison(found: Comparison, metric: str, picture: Path) -> None:
+def show_comparison(found: Comparison, metric: str) -> None:
     """Runs below each other: what differs, the metrics, which is best."""
     metrics = [name for name in found.metrics if not name.startswith(("optim/", "perf/"))]
     if metric and metric not in found.metrics:
@@ -73,23 +74,18 @@ def show_comparison(found: Comparison, metric: str, picture: Path) -> None:
     tests = [name for name in metrics if name.startswith("test/")]
     wanted = metric or next((n for n in tests if not n.endswith("loss")), next(iter(metrics), ""))
     best = found.best(wanted) if wanted else None
-    shown = list(dict.fromkeys([*tests, *(n for n in metrics if n.startswith("val/")), *([wanted] if wanted else [])]))
-    if not shown:
-        shown = metrics
-    table = Table(box=box.SIMPLE_HEAD, title_justify="left")
-    table.add_column("run", overflow="fold")
-    for name in (*found.differing, "status"):
-        table.add_column(name.removeprefix("train/"), overflow="fold")
-    for name in shown:
-        table.add_column(name, justify="right", overflow="fold")
-    for run in found.runs:
-        style = "bold" if run is best else ""
-        params = [_value(run.params.get(name)) for name in found.differing]
-        table.add_row(run.label, *params, run.status, *(_value(run.metrics.get(name)) for name in shown), style=style)
+    shown = list(dict.fromkeys([*([wanted] if wanted else []), *tests, *(n for n in metrics if n.startswith("val/"))]))
+    table, left_out = side_by_side(found, shown or metrics, best, console)
     console.print(table)
+    if left_out:
+        _line("no room for", ", ".join(left_out))
     if best is not None:
-        _line(f"best {wanted}", f"{best.label} ({_value(best.metrics[wanted])})")
-    _line("cost curves", _near(picture))
+        _line("best", f"{best.label}, by {wanted} = {text(best.metrics[wanted])}")
+
+
+def show_picture(path: Path) -> None:
+    """Where the runs' cost curves were drawn."""
+    _line("cost curves", _near(path))
 
 
 def write_predictions(frame: pd.DataFrame, output: Path | None) -> None:
@@ -126,9 +122,3 @@ def _size(size: int) -> str:
     from rich.filesize import decimal
 
     return decimal(size)
-
-
-def _value(value: Any) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

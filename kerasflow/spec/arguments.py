@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -24,10 +25,11 @@ def kind_of(argument: str) -> Kind | None:
         "_regularizer": "regularizers",
         "_constraint": "constraints",
         "activation": "activations",
-        "learning_rate": "schedules",
     }
     if argument in ("layer", "backward_layer", "cell", "cells", "layers"):
         return "layers"
+    if argument == "learning_rate":
+        return "schedules"
     return next((kind for end, kind in by_end.items() if argument.endswith(end)), None)
 
 
@@ -43,7 +45,7 @@ def check_call(kind: Kind, name: str, behind: Any, path: DocumentPath, found: Fo
     entry = catalogue.find(kind, name)
     if entry is None:
         word = _WORD_OF_KIND[kind]
-        hint = catalogue.near(kind, name) or f" in the installed Keras; `kerasflow schema` lists the {word}s"
+        hint = catalogue.near(kind, name) or f" in the installed Keras; `kerasflow schema` lists the {kind}"
         found.append(((*path, name), f"is no {word}{hint}"))
         return name, {}
     here = (*path, name)
@@ -52,8 +54,7 @@ def check_call(kind: Kind, name: str, behind: Any, path: DocumentPath, found: Fo
         if required not in arguments:
             found.append((here, f"needs {required}"))
     return entry.name, {
-        key: _check_argument(entry, key, value, (*here, key) if isinstance(behind, dict) else here, found)
-        for key, value in arguments.items()
+        key: _check_argument(entry, key, value, (*here, key), found) for key, value in arguments.items()
     }
 
 
@@ -101,26 +102,41 @@ def _check_nested(kind: Kind, value: Any, here: DocumentPath, found: Found) -> A
         return value
     name, behind = (value, None) if isinstance(value, str) else next(iter(value.items()))
     entry = catalogue.find(kind, str(name))
-    if isinstance(value, str):
-        if entry is None:
-            found.append((here, f"is no {_WORD_OF_KIND[kind]}: {short(value)}{catalogue.near(kind, value)}"))
-            return value
-        if not entry.required and kind != "layers":
-            return entry.name
+    if entry is None and isinstance(value, str):
+        found.append((here, f"{short(value)} is no {_WORD_OF_KIND[kind]}{catalogue.near(kind, value)}"))
+        return value
+    if kind == "activations":
+        if behind or entry is None:
+            known = "takes no arguments; use a layer of its own to give it some" if entry else "is no activation"
+            found.append(((*here, str(name)), known))
+        return entry.name if entry else name
     canonical, arguments = check_call(kind, str(name), behind, here, found)
-    return {canonical: arguments}
+    return {canonical: arguments} if arguments or kind == "layers" else canonical
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+def _finite(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_finite, value))
+    if isinstance(value, dict):
+        return all(map(_finite, value.values()))
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def _integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def whole(value: Any) -> bool:
+    """Whether it is a count: an integer from 1."""
+    return _integer(value) and value >= 1
 
 
 def _wholes(value: Any) -> bool:
-    return _whole(value) or (isinstance(value, list | tuple) and len(value) > 0 and all(map(_whole, value)))
+    return whole(value) or (isinstance(value, list | tuple) and len(value) > 0 and all(map(whole, value)))
 
 
 # What Keras' own argument names mean wherever they stand. What is not here is left to the constructor itself.
@@ -137,9 +153,18 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
             "num_query_heads",
             "num_key_value_heads",
         ],
-        (_whole, "must be an integer >= 1"),
+        (whole, "must be an integer >= 1"),
     ),
-    "output_dim": (_whole, "must be an integer >= 1"),
+    "axis": (
+        lambda v: _integer(v) or (isinstance(v, list | tuple) and all(map(_integer, v))),
+        "must be an integer, or a list of them",
+    ),
+    "target_shape": (
+        lambda v: isinstance(v, list | tuple) and all(map(_integer, v)),
+        "must be a list of integers; -1 for what is left over",
+    ),
+    **dict.fromkeys(["l1", "l2", "stddev"], (lambda v: _number(v) and v >= 0, "must be a number >= 0")),
+    "output_dim": (whole, "must be an integer >= 1"),
     **dict.fromkeys(
         ["kernel_size", "strides", "pool_size", "dilation_rate"],
         (_wholes, "must be an integer >= 1, or a list of them"),
@@ -152,6 +177,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(
         ["clipnorm", "clipvalue", "global_clipnorm"], (lambda v: _number(v) and v > 0, "must be a number > 0")
     ),
+    "initial_learning_rate": (lambda v: _number(v) and v >= 0, "must be a number >= 0"),
     "epsilon": (lambda v: _number(v) and v >= 0, "must be a number >= 0"),
     "weight_decay": (lambda v: _number(v) and v >= 0, "must be a number >= 0"),
 }
@@ -165,6 +191,8 @@ def _wrong(argument: Argument, value: Any) -> str | None:
     if rule:
         holds, expected = rule
         return None if holds(value) else expected
+    if not _finite(value):
+        return "must be finite"
     if isinstance(argument.default, bool) and not isinstance(value, bool):
         return "must be true or false"
     if isinstance(argument.default, float) and not (_number(value) or isinstance(value, list | tuple)):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Strict
+
+Listed = Strict(False)
+"""Marks a field that is written as a list and kept as a tuple: the one conversion. What is in it stays strict."""
 
 
 class Part(BaseModel):
     """A part of a spec. Immutable: `part.model_copy(update={...})` gives a changed one."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True)

@@ -41,9 +41,25 @@ _SHORT = {
 }
 
 
+# The class that a kind's others are made from; an activation is a function.
+_BASE: dict[Kind, str | None] = {
+    "layers": "Layer",
+    "optimizers": "Optimizer",
+    "losses": "Loss",
+    "metrics": "Metric",
+    "initializers": "Initializer",
+    "regularizers": "Regularizer",
+    "constraints": "Constraint",
+    "activations": None,
+    "schedules": "LearningRateSchedule",
+}
+# Exported beside what a spec can choose.
+_NOT_CHOSEN = {*_BASE.values(), "Wrapper", "deserialize", "get", "serialize"}
+
+
 @dataclass(frozen=True)
 class Argument:
-    """An argument of a constructor; `default` is a literal, or the source text of one that is no literal."""
+    """An argument of a constructor; `default` is None, too, where the source does not say it as a literal."""
 
     name: str
     required: bool
@@ -57,12 +73,14 @@ class Entry:
     Attributes:
         name: the name that a spec uses, e.g. `max_pooling2d`.
         keras_name: the name in the Keras module, e.g. `MaxPooling2D`.
+        aliases: other names that Keras has for it, e.g. `max_pool2d`; a spec that uses one means the same.
         arguments: the constructor's, in order; the first takes a bare value.
         summary: the first line of its docstring.
     """
 
     name: str
     keras_name: str
+    aliases: tuple[str, ...] = ()
     arguments: dict[str, Argument] = field(default_factory=dict)
     summary: str = ""
 
@@ -80,30 +98,40 @@ def entries(kind: Kind) -> dict[str, Entry]:
     """Everything of one kind that the installed Keras exports, by the name that a spec uses, sorted."""
     package, export = ("optimizers", "keras.optimizers.schedules.") if kind == "schedules" else (kind, f"keras.{kind}.")
     source = _Source(_folder() / package)
-    root = {"layers": "Layer", "optimizers": "Optimizer", "schedules": "LearningRateSchedule"}.get(kind)
     found: dict[str, Entry] = {}
-    for node, names in source.exported:
-        for name in names:
-            keras_name = name.removeprefix(export)
-            if not name.startswith(export) or "." in keras_name:
-                continue
-            if isinstance(node, ast.ClassDef) == (kind == "activations"):
-                continue
-            if root and (keras_name in (root, "Wrapper") or root not in source.ancestry(node)):
-                continue
-            entry = Entry(snake_case(keras_name), keras_name, source.arguments(node), _summary(node))
-            found.setdefault(entry.name, entry)
+    for node, exported in source.exported:
+        names = [full.removeprefix(export) for full in exported if full.startswith(export)]
+        names = [short for short in names if "." not in short]
+        if not names or node.name in _NOT_CHOSEN or not source.is_a(node, _BASE[kind]):
+            continue
+        keras_name = node.name if node.name in names else names[0]
+        name = snake_case(keras_name)
+        aliases = dict.fromkeys(alias for other in names if (alias := snake_case(other)) != name)
+        found[name] = Entry(name, keras_name, tuple(aliases), source.arguments(node), _summary(node))
     return dict(sorted(found.items()))
 
 
 def find(kind: Kind, name: str) -> Entry | None:
-    """The entry that a name means: `conv2d`, `Conv2D` and `conv_2d` are one."""
+    """The entry that a name means: `conv2d`, `Conv2D`, `conv_2d` and `convolution2d` are one."""
     return _index(kind).get(_key(_SHORT.get(name.lower(), name)))
+
+
+def spellings(entry: Entry) -> list[str]:
+    """The ways to write an entry's name that an editor should know: `sgd`, `SGD`; `mean_squared_error`, `mse`, ..."""
+    short = [word for word, name in _SHORT.items() if name == entry.name]
+    return [entry.name, entry.keras_name, *entry.aliases, *short]
+
+
+def names(kind: Kind) -> list[str]:
+    """Every name of one kind, aliases and short names too."""
+    known = entries(kind)
+    short = [word for word, name in _SHORT.items() if name in known]
+    return [name for entry in known.values() for name in (entry.name, *entry.aliases)] + short
 
 
 def near(kind: Kind, name: str) -> str:
     """`, did you mean 'dense'?` for a mistyped name, or nothing."""
-    return did_you_mean(name, entries(kind))
+    return did_you_mean(name, names(kind))
 
 
 def snake_case(keras_name: str) -> str:
@@ -117,7 +145,8 @@ def snake_case(keras_name: str) -> str:
 
 @cache
 def _index(kind: Kind) -> dict[str, Entry]:
-    return {_key(entry.name): entry for entry in entries(kind).values()}
+    known = entries(kind).values()
+    return {_key(name): entry for entry in known for name in (*entry.aliases, entry.name)}
 
 
 def _key(name: str) -> str:
@@ -151,6 +180,10 @@ class _Source:
                     names = list(_export_names(node))
                     if names:
                         self.exported.append((node, names))
+
+    def is_a(self, node: ast.ClassDef | ast.FunctionDef, base: str | None) -> bool:
+        """Whether it is a class made from the base, or a function for no base."""
+        return isinstance(node, ast.FunctionDef) if base is None else base in self.ancestry(node)
 
     def ancestry(self, node: ast.ClassDef | ast.FunctionDef) -> Iterator[str]:
         """The class' name and its bases' names, nearest first; bases from other folders are named but not followed."""
@@ -212,5 +245,5 @@ def _literal(node: ast.expr | None) -> Any:
         return None
     try:
         return ast.literal_eval(node)
-    except ValueError:
-        return ast.unparse(node)
+    except ValueError:  # a name or an expression, whose value only an import would tell
+        return None

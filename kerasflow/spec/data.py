@@ -7,10 +7,11 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
-from kerasflow.spec.base import Part
+from kerasflow.spec.base import Listed, Part
 from kerasflow.spec.named import OneOf
 
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+Pixels = Annotated[int, Field(ge=1)]
 
 
 def _from_spec_folder(path: str, info: ValidationInfo) -> str:
@@ -114,7 +115,7 @@ class ImagesSource(Part):
 
     first: ClassVar[str] = "path"
     path: FilePath
-    size: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = (224, 224)
+    size: Annotated[tuple[Pixels, Pixels], Listed] = (224, 224)
     color: Literal["rgb", "grayscale"] = "rgb"
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,12 @@ from kerasflow.errors import Fault, SpecError
 
 DocumentPath = tuple[str | int, ...]
 
-# More values than any spec has: aliases can make a short file expand without end.
+# More than any spec has: aliases can make a short file expand without end, and deep nesting exhausts the stack.
 _MOST_VALUES = 100_000
+_DEEPEST = 60
+
+_PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "seq", "map")}
+_MERGE = "tag:yaml.org,2002:merge"
 
 
 @dataclass(frozen=True)
@@ -70,27 +75,34 @@ def parse_document(text: str, file: str = "<text>", folder: Path | None = None) 
     Raises:
         SpecError: the text is not YAML, holds a key twice, or names a Python object.
     """
-    loader = _Loader(text)
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
         walk = _Walk(loader, file)
         value = walk.value(node, ()) if node is not None else None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{file}:{mark.line + 1}" if mark else file
-        problem = f"is not valid YAML: {error.problem or error.context}"
-        if "mapping values are not allowed" in problem:
-            problem += "; a name that other keys follow needs a colon of its own, as in '- add:' above 'inputs: [a, b]'"
-        raise SpecError([Fault("", problem, where)]) from None
+        raise SpecError([Fault("", f"is not valid YAML: {_problem(error)}", where)]) from None
     except yaml.YAMLError as error:
         raise SpecError([Fault("", f"is not valid YAML: {' '.join(str(error).split())}", file)]) from None
     except RecursionError:
         raise SpecError([Fault("", "is nested too deeply", file)]) from None
-    finally:
-        loader.dispose()
     if walk.faults:
         raise SpecError(walk.faults)
     return Document(value, file, folder, walk.lines)
+
+
+def _problem(error: yaml.MarkedYAMLError) -> str:
+    """What the parser says, and what to do about the mistakes that people make."""
+    problem = ", ".join(part for part in (error.context, error.problem) if part)
+    if "mapping values are not allowed" in problem:
+        return (
+            f"{problem}; a name that other keys follow needs a colon of its own, as in '- add:' above 'inputs: [a, b]'"
+        )
+    if "'\\t'" in problem:
+        return f"{problem}; indent with spaces, not with tabs"
+    return problem
 
 
 def parse_value(text: str) -> Any:
@@ -102,7 +114,13 @@ def parse_value(text: str) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML with the scalars of YAML 1.2: `1e-3` is a number, `no` and `on` are words."""
+    """Safe YAML with YAML 1.2's scalars (`1e-3` is a number, `no` and `on` are words), and tabs in JSON."""
+
+    def scan_to_next_token(self) -> None:
+        super().scan_to_next_token()
+        while self.flow_level and self.peek() == "\t":
+            self.forward()
+            super().scan_to_next_token()
 
 
 _Loader.yaml_implicit_resolvers = {}
@@ -121,67 +139,103 @@ for _tag, _pattern, _first in (
 
 
 class _Walk:
+    """From YAML's nodes to plain values. Only plain ones: nothing that a tag could name is ever constructed."""
+
     def __init__(self, loader: _Loader, file: str) -> None:
         self.loader, self.file = loader, file
         self.lines: dict[DocumentPath, int] = {}
         self.faults: list[Fault] = []
         self._open: set[int] = set()
+        self._known_items: dict[int, _Items] = {}
 
     def value(self, node: yaml.Node, path: DocumentPath, line: int | None = None) -> Any:
         # A key's own line is where a reader looks for its value.
-        self.lines[path] = line if line is not None else node.start_mark.line + 1
+        self.lines[path] = line if line is not None else _line(node)
         if len(self.lines) > _MOST_VALUES:
-            raise yaml.YAMLError(f"holds more than {_MOST_VALUES} values; are its aliases meant?")
+            raise self._fault(node, (), f"holds more than {_MOST_VALUES} values; are its aliases meant?")
+        if len(path) > _DEEPEST:
+            raise self._fault(node, path[:1], f"is nested more than {_DEEPEST} levels deep")
+        if node.tag not in _PLAIN_TAGS:
+            kind = node.tag.replace("tag:yaml.org,2002:", "!!")
+            raise self._fault(
+                node, path, f"must be text, a number, true, false, null, a list or a mapping, got a {kind}"
+            )
         if isinstance(node, yaml.ScalarNode):
-            return self._scalar(node)
-        if id(node) in self._open:
-            raise yaml.YAMLError(f"line {node.start_mark.line + 1}: an alias that contains itself")
-        self._open.add(id(node))
-        try:
+            return self._scalar(node, path)
+        with self._inside(node, path):
             if isinstance(node, yaml.SequenceNode):
                 return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
-            return self._mapping(node, path)
+            items = self._items(node, path)
+            return {key: self.value(item, (*path, key), line) for key, (line, item) in items.items()}
+
+    def _scalar(self, node: yaml.ScalarNode, path: DocumentPath) -> Any:
+        try:
+            if node.tag == "tag:yaml.org,2002:int":  # YAML 1.2: a leading zero is decimal, not octal
+                return int(node.value, 16 if node.value.startswith("0x") else 10)
+            return self.loader.construct_object(node)
+        except (ValueError, KeyError):  # a tag that is not the text's, such as `!!int x`, or a number without end
+            kind = node.tag.rpartition(":")[2]
+            raise self._fault(node, path, f"must be a readable {kind}, got '{clip(node.value, 40)}'") from None
+
+    def _items(self, node: yaml.Node, path: DocumentPath) -> _Items:
+        """A mapping's values by key, each with its line; what `<<: *defaults` merges stands behind its own."""
+        if id(node) in self._known_items:
+            return self._known_items[id(node)]
+        if not isinstance(node, yaml.MappingNode):
+            raise self._fault(node, path, "must be a mapping, or a list of them, behind '<<'")
+        first_line: dict[str, int] = {}
+        own: _Items = {}
+        merged: _Items = {}
+        for key, item in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise self._fault(key, path, "a key must be a word, not a list or a mapping")
+            if key.value in first_line:
+                twice = f"stands twice, first on line {first_line[key.value]}"
+                self.faults.append(Fault(dotted((*path, key.value)), twice, f"{self.file}:{_line(key)}"))
+            first_line.setdefault(key.value, _line(key))
+            if key.tag != _MERGE:
+                own[key.value] = (_line(key), item)
+                continue
+            for source in item.value if isinstance(item, yaml.SequenceNode) else [item]:
+                with self._inside(source, path):
+                    merged = {**self._items(source, path), **merged}
+        self._known_items[id(node)] = merged | own
+        return self._known_items[id(node)]
+
+    @contextmanager
+    def _inside(self, node: yaml.Node, path: DocumentPath) -> Iterator[None]:
+        if id(node) in self._open:
+            raise self._fault(node, path, "holds an alias that contains itself")
+        self._open.add(id(node))
+        try:
+            yield
         finally:
             self._open.discard(id(node))
 
-    def _scalar(self, node: yaml.ScalarNode) -> Any:
-        if node.tag == "tag:yaml.org,2002:int":  # YAML 1.2: a leading zero is decimal, not octal
-            return int(node.value, 16 if node.value.startswith("0x") else 10)
-        return self.loader.construct_object(node)
+    def _fault(self, node: yaml.Node, path: DocumentPath, message: str) -> SpecError:
+        return SpecError([Fault(dotted(path), message, f"{self.file}:{_line(node)}")])
 
-    def _mapping(self, node: yaml.Node, path: DocumentPath) -> dict[Hashable, Any]:
-        assert isinstance(node, yaml.MappingNode)
-        if node.tag != "tag:yaml.org,2002:map":
-            return self.loader.construct_object(node, deep=True)  # type: ignore[no-any-return]  # raises: an unknown tag
-        own = [(key, value) for key, value in node.value if key.tag != "tag:yaml.org,2002:merge"]
-        first_line: dict[Any, int] = {}
-        for key, _ in own:
-            name, line = self._key(key), key.start_mark.line + 1
-            if name in first_line:
-                self.faults.append(
-                    Fault(
-                        dotted((*path, name)), f"stands twice, first on line {first_line[name]}", f"{self.file}:{line}"
-                    )
-                )
-            first_line.setdefault(name, line)
-        self.loader.flatten_mapping(node)  # merge keys: `<<: *defaults`; own keys come last and win
-        return {
-            self._key(key): self.value(value, (*path, self._key(key)), key.start_mark.line + 1)
-            for key, value in node.value
-        }
 
-    def _key(self, node: yaml.Node) -> str:
-        if not isinstance(node, yaml.ScalarNode):
-            raise yaml.YAMLError(f"line {node.start_mark.line + 1}: a key must be a word, not a list or a mapping")
-        return str(node.value)
+_Items = dict[str, tuple[int, yaml.Node]]
+
+
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1
 
 
 def dotted(path: DocumentPath) -> str:
-    """`("model", "layers", 3, "dense")` -> `model.layers[3].dense`."""
+    """`("model", "layers", 3, "dense")` -> `model.layers[3].dense`, on one line and with no part too long to read."""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+        shown = clip(str(part), 60)
+        text += f"[{shown}]" if isinstance(part, int) else f".{shown}" if text else shown
     return text
+
+
+def clip(text: str, length: int) -> str:
+    """The text on one line, what cannot be printed as `?`, and its end as dots where it is longer."""
+    printable = "".join(c if c.isprintable() else "?" for c in text[: length + 1])
+    return printable if len(printable) <= length else f"{printable[: length - 3]}..."
 
 
 def split_path(path: str) -> DocumentPath:

@@ -44,7 +44,7 @@ class ExperimentSpec(Part):
 
     experiment: Annotated[str, _NAME]
     name: Annotated[str, _NAME] = "run"
-    seed: Annotated[int, Field(ge=0, lt=2**31, strict=True)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     data: DataSpec
     model: ModelSpec
     train: TrainSpec = TrainSpec()
@@ -106,7 +106,8 @@ def _document(source: str | Path | Mapping[str, Any]) -> Document:
     if isinstance(source, Path):
         return read_document(source)
     if isinstance(source, str):
-        is_text = "\n" in source or (": " in source and not Path(source).exists()) or source.lstrip().startswith("{")
+        named = source.endswith((".yaml", ".yml", ".json"))
+        is_text = "\n" in source or source.lstrip().startswith("{") or (": " in source and not named)
         return parse_document(source) if is_text else read_document(Path(source))
     return Document(dict(source))
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from kerasflow.errors import Fault, SpecError, did_you_mean
-from kerasflow.spec.document import Document, DocumentPath, dotted
+from kerasflow.spec.document import Document, DocumentPath, clip, dotted
 
 Found = list[tuple[DocumentPath, str]]
 """Faults below one point of a document: a relative path and what is wrong there."""
@@ -42,46 +42,55 @@ def _merged(error: ValidationError, model: type[BaseModel], value: Any) -> Itera
     found: list[tuple[DocumentPath, str]] = []
     by_path: dict[DocumentPath, list[str]] = {}
     for detail in error.errors(include_url=False):
+        loc = _without_types(detail, model)
         if detail["type"] == _FAULTS:
-            found += [(_written((*detail["loc"], *rest), value), message) for rest, message in detail["ctx"]["found"]]
+            found += [_at((*loc, *rest), message, value) for rest, message in detail["ctx"]["found"]]
         else:
-            by_path.setdefault(_written(detail["loc"], value), []).append(_message(detail, model))
+            path, message = _at(loc, _message(detail, loc, model), value)
+            by_path.setdefault(path, []).append(message)
     return found + [(path, " or ".join(dict.fromkeys(messages))) for path, messages in by_path.items()]
 
 
-def _written(path: DocumentPath, value: Any) -> DocumentPath:
-    """The path without the names of types that pydantic puts between its parts."""
+def _without_types(detail: ErrorDetails, model: type[BaseModel]) -> DocumentPath:
+    """The path without the types that pydantic puts where a value may be of several: `("target", "list[str]", 0)`."""
+    loc = detail["loc"]
     kept: list[str | int] = []
-    for index, part in enumerate(path):
-        inside = (isinstance(value, dict) and part in value) or (
-            isinstance(value, list | tuple) and isinstance(part, int)
-        )
-        if inside:
+    current: Any = model
+    for index, part in enumerate(loc):
+        fields = getattr(current, "model_fields", {})
+        unknown_key = detail["type"] == "extra_forbidden" and index == len(loc) - 1
+        if isinstance(part, int) or part in fields or unknown_key:
             kept.append(part)
-            value = value[part] if isinstance(value, dict) or int(part) < len(value) else None
-        elif index == len(path) - 1 and isinstance(value, dict):
-            kept.append(part)
-        elif isinstance(value, dict) and str(part).isidentifier():
-            kept.append(part)
-            value = None
-        elif value is None and str(part).isidentifier():
-            kept.append(part)
+        if part in fields:
+            current = _model_in(fields[str(part)].annotation)
     return tuple(kept)
 
 
-def _message(detail: ErrorDetails, model: type[BaseModel]) -> str:
+def _at(path: DocumentPath, message: str, value: Any) -> tuple[DocumentPath, str]:
+    """As much of the path as the document shows, and the rest of it, which a bare value stands for, in the message."""
+    for depth, part in enumerate(path):
+        if isinstance(value, dict):
+            value = value.get(part)
+        elif isinstance(value, list | tuple) and isinstance(part, int):
+            value = value[part] if part < len(value) else None
+        elif value is not None:
+            return path[:depth], f"{dotted(path[depth:])!r} {message}"
+    return path, message
+
+
+def _message(detail: ErrorDetails, path: DocumentPath, model: type[BaseModel]) -> str:
     kind, ctx, given = detail["type"], detail.get("ctx", {}), detail["input"]
     got = f", got {short(given)}"
     match kind:
         case "extra_forbidden":
-            known = _fields_at(model, detail["loc"][:-1])
-            wanted = f"; expected one of {', '.join(known)}" if known else ""
-            return f"is not known here{did_you_mean(str(detail['loc'][-1]), known) or wanted}"
+            known = _fields_at(model, path[:-1])
+            expected = f"; expected one of {', '.join(known)}"
+            return f"is not known here{did_you_mean(str(path[-1]), known) or expected}"
         case "missing":
             return "is required"
         case "literal_error":
             words = re.findall(r"'([^']*)'", ctx["expected"])
-            return f"must be {ctx['expected']}{got}{did_you_mean(str(given), words)}"
+            return f"must be {ctx['expected']}{got}{did_you_mean(str(given).lower(), words)}"
         case "value_error":
             return str(ctx["error"])
         case "int_type" | "int_parsing" | "int_from_float":
@@ -96,10 +105,16 @@ def _message(detail: ErrorDetails, model: type[BaseModel]) -> str:
             return f"must be text{got}"
         case "string_too_short":
             return "must not be empty"
+        case "string_too_long":
+            return f"must have at most {ctx['max_length']} characters, got {len(given)}"
+        case "string_pattern_mismatch":  # the one pattern that a spec has: an experiment's and a run's name
+            return f"must begin with a letter or digit and hold only letters, digits, blanks and . _ -{got}"
         case "list_type" | "tuple_type":
-            return f"must be a list{got}"
+            hint = f"; write [{clip(given, 40)}]" if isinstance(given, str) and given.isidentifier() else ""
+            return f"must be a list{got}{hint}"
         case "dict_type" | "model_type" | "model_attributes_type":
-            return f"must be a mapping of names to values{got}"
+            known = _fields_at(model, path)
+            return f"must be a mapping ({', '.join(known)}){got}"
         case "greater_than_equal":
             return f"must be >= {ctx['ge']}{got}"
         case "greater_than":
@@ -113,13 +128,9 @@ def _message(detail: ErrorDetails, model: type[BaseModel]) -> str:
 
 def short(value: Any) -> str:
     """The user's own value, as they would recognise it, on one line."""
-    text = (
-        {None: "nothing", True: "true", False: "false"}.get(value)
-        if value is None or isinstance(value, bool)
-        else repr(value)
-    )
-    assert text is not None
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    if value is None or isinstance(value, bool):
+        return {None: "nothing", True: "true", False: "false"}[value]
+    return clip(repr(value), 80)
 
 
 def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

@@ -13,7 +13,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import GetJsonSchemaHandler, model_serializer, model_validator
 from pydantic.json_schema import JsonSchemaValue
@@ -21,10 +21,10 @@ from pydantic_core import CoreSchema
 
 from kerasflow.errors import did_you_mean
 from kerasflow.spec import catalogue
-from kerasflow.spec.arguments import as_arguments, check_call
-from kerasflow.spec.base import Part
+from kerasflow.spec.arguments import as_arguments, check_call, whole
+from kerasflow.spec.base import Listed, Part
 from kerasflow.spec.catalogue import Entry
-from kerasflow.spec.document import DocumentPath
+from kerasflow.spec.document import DocumentPath, clip
 from kerasflow.spec.faults import Found, short
 from kerasflow.spec.named import call_schema
 
@@ -33,9 +33,17 @@ INPUT = "input"
 
 # The head is a dense layer whose units and activation follow from the task.
 _TAKEN_BY_TASK = ("units", "activation")
-_BESIDE = ("name", "inputs", "repeat")
+BESIDE = ("name", "inputs", "repeat")
+_CODE = "holds code, which a spec cannot; build such a model in Python"
+_CELL = "is a cell; write the layer that runs it, as in rnn: {cell: {gru_cell: 32}}"
+_TEXT = "takes text, and a model here takes numbers; a table's text columns become numbers when it is read"
 _REFUSED = {
-    "lambda": "holds code, which a spec cannot; write a keras.Layer and use it from Python",
+    **dict.fromkeys(("lambda", "flax_layer", "jax_layer", "tfsm_layer", "torch_module_wrapper"), _CODE),
+    **dict.fromkeys(("gru_cell", "lstm_cell", "simple_rnn_cell", "stacked_rnn_cells"), _CELL),
+    **dict.fromkeys(("string_lookup", "text_vectorization"), _TEXT),
+    "hashed_crossing": "takes integers or text, and a model here takes floating-point numbers",
+    "equalization": "cannot stand in a functional Keras model, which finds its output to be its input",
+    "max_num_bounding_boxes": "takes bounding boxes, and a model here takes arrays of numbers",
     "input_layer": "is made from the data's shape; leave it out, or name several under model.inputs",
 }
 
@@ -54,7 +62,7 @@ class LayerSpec(Part):
     kind: str
     arguments: dict[str, Any] = {}
     name: str | None = None
-    inputs: tuple[str, ...] | None = None
+    inputs: Annotated[tuple[str, ...] | None, Listed] = None
     repeat: int | str = 1
 
     @model_validator(mode="before")
@@ -91,7 +99,8 @@ def parse_layers(
         own: names of the parameters that `$name` may refer to here.
     """
     if not isinstance(given, list | tuple) or not given:
-        found.append((path, f"must be a list with at least one layer, got {short(given)}"))
+        hint = "; begin each layer with '-'" if isinstance(given, dict) else ""
+        found.append((path, f"must be a list with at least one layer, got {short(given)}{hint}"))
         return []
     layers: list[LayerSpec] = []
     for index, item in enumerate(given):
@@ -113,43 +122,49 @@ def _parse_layer(
     if not isinstance(given, dict):
         found.append((here, f"must be a layer's name, or a name with its arguments, got {short(given)}"))
         return None
-    if "kind" in given and set(given) <= {"kind", "arguments", *_BESIDE}:
+    if "kind" in given and set(given) <= {"kind", "arguments", *BESIDE}:
         given = {given["kind"]: given.get("arguments")} | {
-            key: given[key] for key in _BESIDE if given.get(key) is not None
+            key: given[key] for key in BESIDE if given.get(key) is not None
         }
-    kinds = [str(key) for key in given if key not in _BESIDE]
+    kinds = [str(key) for key in given if key not in BESIDE]
     if len(kinds) != 1:
-        count = f"{len(kinds)} names ({', '.join(kinds)}); begin each layer with '-'" if kinds else "none"
+        count = f"{len(kinds)} names ({clip(', '.join(kinds), 80)}); begin each layer with '-'" if kinds else "none"
         found.append((here, f"must hold one layer's name, got {count}"))
         return None
+    kind, arguments = check_kind(kinds[0], given[kinds[0]], here, parameters, found)
+    if "name" in arguments and kind not in parameters:  # Keras' own place for it
+        given = {"name": arguments.pop("name"), **given}
     beside = _check_beside(given, here, found)
-    kind, arguments = _check_kind(kinds[0], given[kinds[0]], here, parameters, found)
-    if "name" in arguments and kind not in parameters:
-        beside.setdefault("name", arguments.pop("name"))
     return LayerSpec.model_construct(kind=kind, arguments=arguments, **beside)
 
 
-def _check_kind(
+def check_kind(
     kind: str, behind: Any, here: DocumentPath, parameters: dict[str, dict[str, Any]], found: Found
 ) -> tuple[str, dict[str, Any]]:
+    """Checks what stands behind a layer's name, adds what is wrong to `found`, and gives both in canonical form."""
     if kind in parameters:
         return kind, _check_block_call(kind, behind, here, parameters[kind], found)
     if kind == HEAD:
         return kind, _check_head(behind, here, found)
-    if catalogue.find("layers", kind) is None:
-        hint = did_you_mean(kind, [*parameters, HEAD, *catalogue.entries("layers")])
+    entry = catalogue.find("layers", kind)
+    refusal = _REFUSED.get(entry.name if entry else catalogue.snake_case(kind))
+    if refusal:
+        found.append(((*here, kind), refusal))
+        return kind, {}
+    if entry is None:
+        hint = did_you_mean(kind, [*parameters, HEAD, *catalogue.names("layers")])
         found.append(((*here, kind), f"is no layer of the installed Keras and no block of this model{hint}"))
         return kind, {}
     canonical, arguments = check_call("layers", kind, behind, here, found)
-    if canonical in _REFUSED:
-        found.append(((*here, kind), _REFUSED[canonical]))
     return canonical, dict(arguments)
 
 
 def _check_head(behind: Any, here: DocumentPath, found: Found) -> dict[str, Any]:
     dense = catalogue.find("layers", "dense")
     assert dense is not None
-    entry = Entry(HEAD, dense.keras_name, {n: a for n, a in dense.arguments.items() if n not in _TAKEN_BY_TASK})
+    entry = Entry(
+        HEAD, dense.keras_name, arguments={n: a for n, a in dense.arguments.items() if n not in _TAKEN_BY_TASK}
+    )
     if behind is not None and not isinstance(behind, dict):
         found.append(
             ((*here, HEAD), f"takes its units and activation from the task; expected nothing here, got {short(behind)}")
@@ -189,8 +204,8 @@ def _check_block_call(
 
 
 def _check_beside(given: dict[str, Any], here: DocumentPath, found: Found) -> dict[str, Any]:
-    beside = {key: given[key] for key in _BESIDE if given.get(key) is not None}
-    name, inputs, repeat = (beside.get(key) for key in _BESIDE)
+    beside = {key: given[key] for key in BESIDE if given.get(key) is not None}
+    name, inputs, repeat = (beside.get(key) for key in BESIDE)
     if name is not None and (not isinstance(name, str) or not name or "/" in name or name == INPUT):
         found.append(((*here, "name"), f"must be a word without '/', other than '{INPUT}', got {short(name)}"))
         del beside["name"]
@@ -203,7 +218,7 @@ def _check_beside(given: dict[str, Any], here: DocumentPath, found: Found) -> di
             found.append(((*here, "inputs"), f"must be a list of layers' names, got {short(inputs)}"))
             del beside["inputs"]
     parameter = isinstance(repeat, str) and repeat.startswith("$")
-    if repeat is not None and not parameter and (not isinstance(repeat, int) or isinstance(repeat, bool) or repeat < 1):
+    if repeat is not None and not parameter and not whole(repeat):
         found.append(((*here, "repeat"), f"must be an integer >= 1, got {short(repeat)}"))
         del beside["repeat"]
     return beside
@@ -215,7 +230,7 @@ def _check_parameters(layer: LayerSpec, here: DocumentPath, own: set[str], found
     def walk(value: Any, at: DocumentPath) -> None:
         if isinstance(value, str) and value.startswith("$") and value[1:] not in own:
             where = f"; the block has {', '.join(sorted(own))}" if own else "; only a block has parameters"
-            found.append((at, f"{value} is no parameter{did_you_mean(value[1:], own) or where}"))
+            found.append((at, f"names {short(value)}, which is no parameter{did_you_mean(value[1:], own) or where}"))
         elif isinstance(value, dict):
             for key, item in value.items():
                 walk(item, (*at, key))
@@ -225,3 +240,26 @@ def _check_parameters(layer: LayerSpec, here: DocumentPath, own: set[str], found
 
     walk(layer.arguments, (*here, layer.kind))
     walk(layer.repeat, (*here, "repeat"))
+
+
+def check_wiring(layers: list[LayerSpec], inputs: set[str], path: DocumentPath, found: Found) -> set[str]:
+    """Names are given once and used after they are given. Returns the names of the layers."""
+    given: set[str] = set()
+    for index, layer in enumerate(layers):
+        for position, name in enumerate(layer.inputs or ()):
+            if name not in given | inputs:
+                hint = (
+                    did_you_mean(name, given | inputs) or f"; there are {clip(', '.join(sorted(given | inputs)), 200)}"
+                )
+                found.append(
+                    ((*path, index, "inputs", position), f"no layer before this one is named {short(name)}{hint}")
+                )
+        if index == 0 and layer.inputs is None and len(inputs) > 1:
+            found.append(
+                ((*path, index), f"must say which of the model's inputs it takes: {', '.join(sorted(inputs))}")
+            )
+        if layer.name is not None:
+            if layer.name in given | inputs:
+                found.append(((*path, index, "name"), f"{short(layer.name)} is taken by another layer or input"))
+            given.add(layer.name)
+    return given

@@ -7,9 +7,10 @@ adam: {learning_rate: 0.001}      a name and its arguments
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from types import NoneType
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import Field, GetJsonSchemaHandler, model_serializer, model_validator
+from pydantic import Discriminator, GetJsonSchemaHandler, Tag, model_serializer, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
@@ -17,6 +18,7 @@ from kerasflow.spec import catalogue
 from kerasflow.spec.arguments import check_call
 from kerasflow.spec.base import Part
 from kerasflow.spec.catalogue import Kind
+from kerasflow.spec.document import clip
 from kerasflow.spec.faults import Found, refuse, short
 
 
@@ -32,7 +34,9 @@ def split_call(given: Any) -> tuple[str, Any]:
         name, behind = next(iter(given.items()))
         return str(name), behind
     if isinstance(given, dict) and given:
-        raise ValueError(f"must be one name with its arguments, got {len(given)} names: {', '.join(map(str, given))}")
+        raise ValueError(
+            f"must be one name with its arguments, got {len(given)} names: {clip(', '.join(map(str, given)), 80)}"
+        )
     raise ValueError(f"must be a name, or one name with its arguments, got {short(given)}")
 
 
@@ -90,15 +94,29 @@ class OneOf(Part):
         if isinstance(given, dict) and len(given) != 1:
             given = {name: value for name, value in given.items() if value is not None} or given
         if isinstance(given, dict) and len(given) != 1:
-            raise ValueError(
-                f"must be exactly one of {', '.join(cls.model_fields)}, got {', '.join(map(str, given)) or 'none'}"
-            )
+            got = clip(", ".join(map(str, given)), 80) or "none"
+            raise ValueError(f"must be exactly one of {', '.join(cls.model_fields)}, got {got}")
         name, behind = split_call(given)
         return {name: _by_first(cls, name, behind)}
 
     @model_serializer(mode="wrap")
     def _write(self, handler: Any) -> dict[str, Any]:
         return {name: value for name, value in handler(self).items() if value is not None}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        schema = handler.resolve_ref_schema(handler(core_schema))
+        mapping = {**schema, "minProperties": 1, "maxProperties": 1}
+        members = {name: _member(cls, name) for name in cls.model_fields}
+        for name, member in members.items():
+            bare = [{"type": ["string", "number"]}] if hasattr(member, "first") else []
+            mapping["properties"][name] = {"anyOf": [*mapping["properties"][name]["anyOf"], *bare]}
+        alone = [
+            name for name, member in members.items() if not any(f.is_required() for f in member.model_fields.values())
+        ]
+        schema.clear()
+        schema.update({"anyOf": [mapping, *([{"enum": alone}] if alone else [])]})
+        return schema
 
     @property
     def chosen(self) -> tuple[str, Part]:
@@ -107,21 +125,24 @@ class OneOf(Part):
 
 
 def _by_first(owner: type[OneOf], name: str, value: Any) -> Any:
-    field = owner.model_fields.get(name)
-    if field is None or isinstance(value, dict | Part):
+    if name not in owner.model_fields or isinstance(value, dict | Part):
         return value
     if value is None:
         return {}
-    member = next(kind for kind in field.annotation.__args__ if kind is not type(None))  # type: ignore[union-attr]  # every member is `X | None`
-    first = getattr(member, "first", None)
+    first = getattr(_member(owner, name), "first", None)
     return {first: value} if first else value
+
+
+def _member(owner: type[OneOf], name: str) -> type[Part]:
+    """What a field holds: every one is `X | None`."""
+    return next(kind for kind in get_args(owner.model_fields[name].annotation) if kind is not NoneType)  # type: ignore[no-any-return]  # an annotation is Any to pydantic
 
 
 def call_schema(kind: Kind, words: tuple[str, ...] = (), beside: dict[str, Any] | None = None) -> JsonSchemaValue:
     """JSON Schema of the form above, every name with its arguments, so that editors complete them.
 
     Args:
-        beside: properties that may stand beside the name, such as a layer's `inputs`.
+        beside: properties that may stand beside the name, such as a layer's `inputs`; then other names are blocks.
     """
     known = catalogue.entries(kind)
     calls = {
@@ -136,14 +157,15 @@ def call_schema(kind: Kind, words: tuple[str, ...] = (), beside: dict[str, Any] 
         for entry in known.values()
     }
     properties = {
-        name: {"anyOf": [{"type": ["object"], **schema}, {"type": ["string", "number", "boolean", "array", "null"]}]}
+        name: {"anyOf": [{"type": "object", **schema}, {"type": ["string", "number", "boolean", "array", "null"]}]}
         for name, schema in calls.items()
     }
     mapping = {"type": "object", "properties": {**properties, **(beside or {})}, "minProperties": 1}
     if beside is None:
         mapping |= {"maxProperties": 1, "additionalProperties": False}
-    bare = sorted({*words, *(entry.name for entry in known.values() if not entry.required)})
-    return {"anyOf": [{"enum": bare}, mapping]}
+    bare = {*words, *(name for entry in known.values() if not entry.required for name in catalogue.spellings(entry))}
+    blocks = [{"type": "string"}] if beside else []
+    return {"anyOf": [{"enum": sorted(bare)}, *blocks, mapping]}
 
 
 class Optimizer(Named):
@@ -166,4 +188,10 @@ class Metric(Named):
     words = ("accuracy", "crossentropy")
 
 
-Metrics = Annotated[Literal["auto"] | list[Metric], Field(union_mode="left_to_right")]
+def _auto_or_list(given: Any) -> str:
+    return "auto" if given == "auto" else "list"
+
+
+Metrics = Annotated[
+    Annotated[Literal["auto"], Tag("auto")] | Annotated[list[Metric], Tag("list")], Discriminator(_auto_or_list)
+]

@@ -6,10 +6,10 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from kerasflow.spec.base import Part
+from kerasflow.spec.base import Listed, Part
 from kerasflow.spec.named import Loss, Metrics, OneOf, Optimizer
 
-Count = Annotated[int, Field(ge=1, strict=True)]
+Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 
 
@@ -89,7 +89,7 @@ class TrainSpec(Part):
     micro_batch_size: Count | None = None
     batch_norm: Literal["micro", "frozen"] = "micro"
     epochs: Count = 20
-    stop: tuple[StopSpec, ...] = ()
+    stop: Annotated[tuple[StopSpec, ...], Listed] = ()
     engine: Literal["auto", "graph", "xla", "eager"] = "auto"
 
     @field_validator("micro_batch_size")

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kerasflow.columns import higher_is_better
 from kerasflow.errors import RunError
 from kerasflow.tracking.folder import RunFolder
-from kerasflow.tracking.record import higher_is_better, metrics_of, params_of
+from kerasflow.tracking.record import metrics_of, params_of
 
 if TYPE_CHECKING:
     import pandas as pd

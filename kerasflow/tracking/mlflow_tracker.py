@@ -147,6 +147,7 @@ class MLflowTracker:
         file = store_uri.sqlite_file(self.uri)
         if file is None:
             return nullcontext()
+        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401  # takes seconds: before others have to wait
         from filelock import FileLock
 
         return FileLock(file.with_name(f".{file.name}.lock"), timeout=_LOCK_SECONDS)

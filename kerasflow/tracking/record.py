@@ -14,10 +14,6 @@ _RENAMED = {
     "seconds": "perf/epoch_seconds",
     "samples_per_second": "perf/samples_per_second",
 }
-_BETTER_WHEN_HIGHER = (
-    "acc", "accuracy", "auc", "precision", "recall", "f1", "fbeta", "r2", "iou", "dice", "specificity", "sensitivity",
-    "cosine_similarity", "samples_per_second",
-)  # fmt: skip
 
 
 def metrics_of(row: Mapping[str, Any]) -> dict[str, float]:
@@ -56,14 +52,6 @@ def params_of(document: Mapping[str, Any]) -> dict[str, Any]:
         if len(params) <= PARAMS_AT_MOST:
             return params
     return {key: _line(value) for key, value in wanted.items() if value is not None}
-
-
-def higher_is_better(metric: str) -> bool:
-    """Whether a metric, by its name, is to be large: accuracies and their kin are, costs and errors are not."""
-    name = metric.rsplit("/", 1)[-1].lower().removeprefix("val_")
-    if name.endswith(("error", "loss", "crossentropy")):
-        return False
-    return any(name == word or name.endswith(f"_{word}") or name.startswith(f"{word}_") for word in _BETTER_WHEN_HIGHER)
 
 
 def _flat(value: Any, path: str, depth: int) -> Iterator[tuple[str, Any]]:

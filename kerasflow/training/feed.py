@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
 
 from kerasflow.errors import TrainingError
+from kerasflow.training.refusal import reason
 from kerasflow.training.window import Batch
 
 
@@ -38,6 +40,7 @@ def feed(
     seed: int | None,
     class_weight: Mapping[int, float] | None = None,
     steps: int | None = None,
+    go_on: bool = True,
 ) -> Feed:
     """The feed for whatever `keras.Model.fit` takes.
 
@@ -47,34 +50,41 @@ def feed(
             weights)`.
         batch_size: samples for each window of arrays; a dataset's own batches are its windows.
         seed: of the order of samples; None keeps the order.
-        steps: windows for each epoch of a dataset; its own length if None.
+        steps: windows for each epoch; as many as there are if None.
+        go_on: whether an epoch of `steps` windows begins where the last one ended, or at the first window again.
 
     Raises:
-        TrainingError: lengths that differ, no samples, or targets given twice.
+        TrainingError: lengths that differ, no samples, targets given twice, or a dataset without an end.
     """
-    if _is_dataset(x):
+    whole: _Arrays | _Dataset
+    if is_dataset(x):
         if y is not None or sample_weight is not None:
             raise TrainingError("y and sample_weight come out of the dataset with x; pass the dataset alone")
-        return _Dataset(x, seed, class_weight, steps)
-    return _Arrays(x, y, sample_weight, batch_size, seed, class_weight)
+        whole = _Dataset(x, seed, class_weight)
+    else:
+        whole = _Arrays(x, y, sample_weight, batch_size, seed, class_weight)
+    if steps is None and whole.endless:
+        raise TrainingError(
+            "the dataset never ends; give steps_per_epoch (validation_steps where it is for validation)"
+        )
+    return whole if steps is None else _Steps(whole, steps, go_on)
 
 
 class _Arrays:
     many_shapes = False
+    endless = False
 
     def __init__(
         self, x: Any, y: Any, weight: Any, batch_size: int, seed: int | None, class_weight: Mapping[int, float] | None
     ) -> None:
-        self.x, self.y, weight = _arrays(x), _arrays(y), _arrays(weight)
+        self.x, self.y, weight = as_arrays(x), as_arrays(y), as_arrays(weight)
         self.n = _same_length(self.x, self.y, weight)
         self.weight = _with_class_weight(self.y, weight, class_weight)
         self.batch_size, self.seed = batch_size, seed
         self.windows: int | None = -(-self.n // batch_size)
 
     def epoch(self, index: int) -> Iterator[Batch]:
-        order = (
-            np.arange(self.n) if self.seed is None else np.random.default_rng([self.seed, index]).permutation(self.n)
-        )
+        order = np.arange(self.n) if self.seed is None else _order(self.seed, index, self.n)
         for start in range(0, self.n, self.batch_size):
             yield self._take(order[start : start + self.batch_size])
 
@@ -88,32 +98,31 @@ class _Arrays:
         def gather(leaf: Any) -> Any:
             return None if leaf is None else tf.convert_to_tensor(leaf[rows])
 
-        return Batch(*(keras.tree.map_structure(gather, part) for part in (self.x, self.y, self.weight)))
+        try:
+            return Batch(*(keras.tree.map_structure(gather, part) for part in (self.x, self.y, self.weight)))
+        except (ValueError, TypeError) as error:
+            raise TrainingError(
+                f"the data must be numbers or text of one kind in each array: {reason(error)}"
+            ) from error
 
 
 class _Dataset:
     many_shapes = True
 
-    def __init__(
-        self, source: Any, seed: int | None, class_weight: Mapping[int, float] | None, steps: int | None
-    ) -> None:
+    def __init__(self, source: Any, seed: int | None, class_weight: Mapping[int, float] | None) -> None:
         self.source, self.seed, self.class_weight = source, seed, class_weight
-        self.windows = steps if steps is not None else _length_of(source)
-        self.stepped = steps is not None
-        self.running: Iterator[Any] | None = None
+        self.windows, self.endless = _length_of(source)
 
     def epoch(self, index: int) -> Iterator[Batch]:
-        if not self.stepped:
-            yield from map(self._batch, self._pass(index))
-            return
-        assert self.windows is not None
-        for _ in range(self.windows):  # steps an epoch: one long pass that epochs cut, begun again at its end
-            yield self._batch(self._next(index))
+        yield from map(self._batch, self._pass(index))
 
     def example(self) -> Batch:
         import keras
 
-        first = next(iter(self._pass(0)), None) if not isinstance(self.source, Iterator) else self._peek()
+        if isinstance(self.source, Iterator):
+            first = self._peek()
+        else:
+            first = next(iter(self.source if self.windows != 0 else ()), None)
         if first is None:
             raise TrainingError("the dataset has no batch")
         batch = self._batch(first)
@@ -125,33 +134,19 @@ class _Dataset:
         if not hasattr(self.source, "__getitem__"):
             batches: Iterator[Any] = iter(self.source)
             return batches
-        rows = np.arange(len(self.source))
-        if self.seed is not None:
-            rows = np.random.default_rng([self.seed, index]).permutation(rows)
-        return self._indexed(rows)
+        if self.windows is None:
+            return self._indexed(itertools.count())
+        rows = range(self.windows)
+        return self._indexed(rows if self.seed is None else _order(self.seed, index, self.windows))
 
-    def _indexed(self, rows: np.ndarray) -> Iterator[Any]:
+    def _indexed(self, rows: Iterable[Any]) -> Iterator[Any]:
+        self.source.on_epoch_begin()
         for row in rows:
             yield self.source[int(row)]
-        if hasattr(self.source, "on_epoch_end"):
-            self.source.on_epoch_end()
-
-    def _next(self, index: int) -> Any:
-        for _ in range(2):
-            if self.running is None:
-                self.running = iter(self._pass(index))
-            item = next(self.running, None)
-            if item is not None:
-                return item
-            self.running = None
-        raise TrainingError(
-            f"the dataset ended before {self.windows} batches of an epoch; give fewer steps_per_epoch, or repeat it"
-        )
+        self.source.on_epoch_end()
 
     def _peek(self) -> Any:
         """The first batch of a generator, put back in front of the rest."""
-        import itertools
-
         first = next(self.source, None)
         if first is not None:
             self.source = itertools.chain([first], self.source)
@@ -173,25 +168,62 @@ class _Dataset:
         return Batch(x, y, weight)
 
 
-def _is_dataset(x: Any) -> bool:
+class _Steps:
+    """Epochs of so many windows of another feed."""
+
+    def __init__(self, whole: _Arrays | _Dataset, steps: int, go_on: bool) -> None:
+        self.whole, self.steps, self.go_on = whole, steps, go_on
+        self.windows: int | None = steps
+        self.many_shapes, self.example = whole.many_shapes, whole.example
+        self.running: Iterator[Batch] = iter(())
+
+    def epoch(self, index: int) -> Iterator[Batch]:
+        if not self.go_on:
+            yield from itertools.islice(self.whole.epoch(index), self.steps)
+            return
+        for _ in range(self.steps):
+            yield self._next(index)
+
+    def _next(self, index: int) -> Batch:
+        """The next window of a long pass that epochs cut, begun again at its end."""
+        window = next(self.running, None)
+        if window is None:
+            self.running = self.whole.epoch(index)
+            window = next(self.running, None)
+        if window is None:
+            raise TrainingError(
+                f"the generator ended within epoch {index + 1}, which needs {self.steps} batches; give a smaller "
+                "steps_per_epoch, or a tf.data.Dataset or keras.utils.PyDataset, which can begin again"
+            )
+        return window
+
+
+def _order(seed: int, epoch: int, n: int) -> np.ndarray:
+    """The permutation of an epoch, a function of (seed, epoch) alone."""
+    return np.random.default_rng([seed, epoch]).permutation(n)
+
+
+def is_dataset(x: Any) -> bool:
     import keras
     import tensorflow as tf
 
     return isinstance(x, tf.data.Dataset | keras.utils.PyDataset | Iterator)
 
 
-def _length_of(source: Any) -> int | None:
+def _length_of(source: Any) -> tuple[int | None, bool]:
+    """Batches of a pass, None where only its end tells; and whether it is known to have no end."""
+    import keras
     import tensorflow as tf
 
     if isinstance(source, tf.data.Dataset):
         cardinality = int(source.cardinality())
-        if cardinality == tf.data.INFINITE_CARDINALITY:
-            raise TrainingError("the dataset never ends; give steps_per_epoch")
-        return cardinality if cardinality >= 0 else None
-    return len(source) if hasattr(source, "__len__") else None
+        return (cardinality if cardinality >= 0 else None), cardinality == tf.data.INFINITE_CARDINALITY
+    if isinstance(source, keras.utils.PyDataset):
+        return source.num_batches, source.num_batches is None
+    return None, False
 
 
-def _arrays(given: Any) -> Any:
+def as_arrays(given: Any) -> Any:
     """Leaves as arrays; what is already indexable by an array of integers, such as images on disk, stays as it is."""
     import keras
 
@@ -213,12 +245,21 @@ def _arrays(given: Any) -> Any:
 def _same_length(*parts: Any) -> int:
     import keras
 
-    lengths = [len(leaf) for part in parts for leaf in keras.tree.flatten(part) if leaf is not None]
+    lengths = [_samples(leaf) for part in parts for leaf in keras.tree.flatten(part) if leaf is not None]
     if len(set(lengths)) > 1:
         raise TrainingError(f"x, y and weights must have as many samples each, got {', '.join(map(str, lengths))}")
     if not lengths or lengths[0] == 0:
         raise TrainingError("there are no samples to train on")
     return lengths[0]
+
+
+def _samples(leaf: Any) -> int:
+    try:
+        return len(leaf)
+    except TypeError:
+        raise TrainingError(
+            f"expected an array of shape (n_samples, ...), got {type(leaf).__name__} of shape {tuple(leaf.shape)}"
+        ) from None
 
 
 def _with_class_weight(y: Any, weight: Any, class_weight: Mapping[int, float] | None) -> Any:
@@ -228,6 +269,5 @@ def _with_class_weight(y: Any, weight: Any, class_weight: Mapping[int, float] | 
     if not hasattr(y, "shape"):
         raise TrainingError("class_weight needs one output with classes; use sample_weight for several outputs")
     classes = y.argmax(-1) if y.ndim > 1 and y.shape[-1] > 1 else y.reshape(len(y))
-    by_class: Callable[[Any], float] = lambda label: class_weight.get(int(label), 1.0)  # noqa: E731
-    factors = np.fromiter(map(by_class, classes), "float32", len(classes))
+    factors = np.fromiter((class_weight.get(int(label), 1.0) for label in classes), "float32", len(classes))
     return factors if weight is None else weight * factors

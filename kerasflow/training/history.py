@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from kerasflow.columns import BOOKKEEPING
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
 Row = dict[str, Any]
-
-# Columns of a row that measure the loop and not the model.
-BOOKKEEPING = ("epoch", "updates", "lr", "grad_norm", "seconds", "samples_per_second")
 
 
 @dataclass

@@ -68,6 +68,16 @@ def flatten_layers(model: Any) -> list[Any]:
     return list(model._flatten_layers(include_self=False))
 
 
+def restored_epoch(model: Any) -> int:
+    """The epoch that `keras.callbacks.BackupAndRestore` came back to when the training began; 0 if it did not."""
+    return int(model._initial_epoch or 0)
+
+
+def forget_restored_epoch(model: Any) -> None:
+    """Keras itself keeps it for the next fit, which would then leave out its first epochs."""
+    model._initial_epoch = None
+
+
 @contextmanager
 def inference_only(layers: list[Any]) -> Iterator[None]:
     """Inside, these layers act as in inference while their weights go on being trained."""

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal, TypeVar
 
-from kerasflow.training.history import BOOKKEEPING, Row
+from kerasflow.columns import BOOKKEEPING
+from kerasflow.training.history import Row
 
 T = TypeVar("T")
 Verbose = Literal["auto", 0, 1, 2]
@@ -70,6 +71,6 @@ class Progress:
         numbers = " - ".join(f"{name} {value:.4g}" for name, value in row.items() if name not in BOOKKEEPING)
         line = f"epoch {row['epoch']}/{self.epochs} - {row['seconds']:.2g} s - {numbers}"
         if self.bar is not None:
-            self.bar.console.print(line, highlight=False)
+            self.bar.console.print(line, highlight=False, soft_wrap=True)
         else:
             print(line, file=sys.stderr, flush=True)

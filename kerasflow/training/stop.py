@@ -10,23 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-Rows = Sequence[dict[str, Any]]
+from kerasflow.columns import higher_is_better
 
-# Numbers of which more is better; of all others, less is.
-_MORE_IS_BETTER = (
-    "acc",
-    "auc",
-    "precision",
-    "recall",
-    "f1",
-    "f_beta",
-    "iou",
-    "r2",
-    "cosine",
-    "correlation",
-    "sensitivity",
-    "specificity",
-)
+Rows = Sequence[dict[str, Any]]
 
 
 class Rule(Protocol):
@@ -38,6 +24,8 @@ class Rule(Protocol):
 @dataclass(frozen=True)
 class Plateau:
     """Stops when a number has not improved for `patience` epochs (Prechelt 1998, "Early Stopping - But When?").
+
+    An epoch that does not have the number, as between validations that are not made every epoch, stops nothing.
 
     Args:
         monitor: a column of the history.
@@ -54,8 +42,10 @@ class Plateau:
     restore_best: bool = False
 
     def __call__(self, rows: Rows) -> str | None:
-        best = self.best_epoch(rows)
-        if rows and rows[-1]["epoch"] - best >= self.patience:
+        if not rows or self.monitor not in rows[-1]:
+            return None
+        since = self.best_epoch(rows) or rows[0]["epoch"] - 1
+        if rows[-1]["epoch"] - since >= self.patience:
             return f"plateau: {self.monitor} has not improved by {self.min_delta:g} for {self.patience} epochs"
         return None
 
@@ -118,17 +108,16 @@ class Divergence:
         return None
 
 
-def mode_of(monitor: str) -> Literal["min", "max"]:
-    """Whether less or more of a number is better, by its name."""
-    return "max" if any(word in monitor.lower() for word in _MORE_IS_BETTER) else "min"
-
-
 def best_epoch(rows: Rows, monitor: str, mode: Literal["auto", "min", "max"] = "auto", min_delta: float = 0.0) -> int:
-    """The last epoch, from 1, that was better than all before it by more than `min_delta`; 0 if there is none."""
-    sign = 1.0 if (mode_of(monitor) if mode == "auto" else mode) == "min" else -1.0
+    """The last epoch, from 1, that was better than all before it by more than `min_delta`; 0 if there is none.
+
+    A number that is not finite is never better.
+    """
+    more = higher_is_better(monitor) if mode == "auto" else mode == "max"
+    sign = -1.0 if more else 1.0
     best, epoch = math.inf, 0
     for row in rows:
         value = sign * row.get(monitor, math.nan)
-        if value < best - min_delta:
+        if math.isfinite(value) and value < best - min_delta:
             best, epoch = value, int(row["epoch"])
     return epoch

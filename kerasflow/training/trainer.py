@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kerasflow.errors import TrainingError
-from kerasflow.training.feed import feed
+from kerasflow.training.checks import prepare
+from kerasflow.training.feed import as_arrays, feed, is_dataset
 from kerasflow.training.history import History, Row
 from kerasflow.training.loop import BatchNorm, Engine, Settings, train
 from kerasflow.training.progress import Verbose
@@ -67,7 +68,9 @@ class Trainer:
         self.optimizer, self.loss, self.metrics, self.loss_weights = optimizer, loss, metrics, loss_weights
         self.batch_size, self.seed = batch_size, seed
         self.evaluation_batch = micro_batch_size or batch_size
-        self.settings = Settings(epochs, micro_batch_size, batch_norm, engine, tuple(stop), tuple(callbacks), verbose)
+        self.settings = Settings(
+            epochs, micro_batch_size, batch_norm, engine, _several(stop), _several(callbacks), verbose
+        )
 
     def fit(
         self,
@@ -95,16 +98,35 @@ class Trainer:
         Raises:
             TrainingError: what was given does not fit together; nothing has been trained then.
         """
+        self._compile(model)
+        data = feed(x, y, sample_weight, batch_size=self.batch_size, seed=self.seed, class_weight=class_weight)
+        return train(model, data, _validation(validation, self.evaluation_batch), self.settings, on_epoch)
+
+    def check(self, model: Any, x: Any, y: Any = None, *, validation: Any = None) -> None:
+        """Compiles the model and passes a few samples through it, its loss and its metrics; trains nothing.
+
+        Args:
+            model: as for `fit`; so are the others.
+            x, y: arrays or a dataset; a generator would lose its first batch.
+
+        Raises:
+            TrainingError: what `fit` would refuse before its first window.
+        """
+        self._compile(model)
+        data = feed(x, y, batch_size=self.batch_size, seed=self.seed)
+        prepare(model, data, _validation(validation, self.evaluation_batch), self.settings.stop)
+
+    def _compile(self, model: Any) -> None:
         import keras
 
+        if not isinstance(model, keras.Model):
+            raise TrainingError(f"expected a keras.Model, got {type(model).__name__}")
         optimizer = keras.optimizers.get(self.optimizer)
         if optimizer is self.optimizer:
             optimizer = type(optimizer).from_config(optimizer.get_config())
         model.compile(
             optimizer, copy.copy(self.loss), self.loss_weights, copy.deepcopy(self.metrics), jit_compile=False
         )
-        data = feed(x, y, sample_weight, batch_size=self.batch_size, seed=self.seed, class_weight=class_weight)
-        return train(model, data, _validation(validation, self.evaluation_batch), self.settings, on_epoch)
 
 
 def fit(
@@ -144,7 +166,7 @@ def fit(
         raise TrainingError(
             "the model is not compiled; call model.compile(...) first, or use kf.Trainer, which does it"
         )
-    size = batch_size or 32
+    size = 32 if batch_size is None else batch_size
     _check_window(size, micro_batch_size)
     if validation_split and validation_data is None:
         x, y, sample_weight, validation_data = _hold_out(x, y, sample_weight, validation_split)
@@ -156,8 +178,8 @@ def fit(
         micro_batch_size,
         batch_norm,
         engine,
-        tuple(stop),
-        tuple(callbacks or ()),
+        _several(stop),
+        _several(callbacks or ()),
         verbose,
         initial_epoch,
         validation_freq,
@@ -173,16 +195,25 @@ def _check_window(batch_size: int, micro_batch_size: int | None) -> None:
         )
 
 
+def _several(given: Any) -> tuple[Any, ...]:
+    """One rule or callback, or a sequence of them, as Keras takes them."""
+    return tuple(given) if isinstance(given, Sequence) else (given,)
+
+
 def _validation(given: Any, batch_size: int, steps: int | None = None) -> Any:
     if given is None:
         return None
     parts = given if isinstance(given, tuple | list) else (given,)
-    return feed(*parts, batch_size=batch_size, seed=None, steps=steps)
+    return feed(*parts, batch_size=batch_size, seed=None, steps=steps, go_on=False)
 
 
 def _hold_out(x: Any, y: Any, weight: Any, share: float) -> tuple[Any, Any, Any, Any]:
     """The last samples, before any shuffling, as Keras holds them out."""
     import keras
+
+    if is_dataset(x):
+        raise TrainingError("validation_split cuts arrays; of a dataset, give a part of its own as validation_data")
+    x, y, weight = as_arrays(x), as_arrays(y), as_arrays(weight)
 
     def cut(part: Any, rows: slice) -> Any:
         return keras.tree.map_structure(lambda leaf: None if leaf is None else leaf[rows], part)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 from kerasflow.training.keras_internals import flatten_layers, inference_only, is_seed, state_variables
@@ -232,7 +233,8 @@ def compiled(function: Callable[[Batch], Any], engine: str, many_shapes: bool) -
 
     if engine == "eager":
         return function
-    return tf.function(function, jit_compile=engine == "xla", reduce_retracing=many_shapes, autograph=False)  # type: ignore[no-any-return]
+    own = partial(function)  # TensorFlow counts traces by code object, and warns of a new model as of a new shape
+    return tf.function(own, jit_compile=engine == "xla", reduce_retracing=many_shapes, autograph=False)  # type: ignore[no-any-return]
 
 
 def _length(x: Any) -> Any:

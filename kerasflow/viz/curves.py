@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from kerasflow.columns import BOOKKEEPING
 from kerasflow.viz.style import COLOURS, GREY, INK, colour, new_figure, note, styled
 
 Row = Mapping[str, Any]
 
-_NO_METRIC = {"epoch", "updates", "loss", "lr", "grad_norm", "seconds", "samples_per_second"}
 _WIDE_SPAN = 50.0  # from here on a linear axis presses the small values onto its bottom
 _DIVERGED = 20.0  # a cost this many times the usual first one is running away
 _MANY_DECADES = 1e4
@@ -66,9 +66,7 @@ def cost_curves(
         if len(shown) > 1 or best is not None:
             axes.legend(loc="best")
     if stop_reason:
-        note(
-            panels[0], f"stopped after epoch {rows[-1]['epoch']}: {stop_reason}" if rows else f"stopped: {stop_reason}"
-        )
+        note(figure, f"stopped after epoch {rows[-1]['epoch']}: {stop_reason}" if rows else f"stopped: {stop_reason}")
     return figure
 
 
@@ -98,7 +96,7 @@ def comparison(
     axes.set_title(title, fontsize=14)
     _plot(axes, drawn)
     _frame(axes, drawn, _label("cost", cost) if column == "loss" else _spaced(column), _ceiling(drawn))
-    _note_runaways(axes, drawn)
+    _note_runaways(figure, axes, drawn)
     handles = [
         Line2D([], [], color=curve.paint, label=label)
         for label, curve in {curve.label: curve for curve in drawn}.items()
@@ -136,7 +134,7 @@ def _curve(rows: Sequence[Row], column: str, label: str, paint: Any, dashes: str
 
 def _metrics(rows: Sequence[Row]) -> list[str]:
     names = dict.fromkeys(key.removeprefix("val_") for row in rows for key in row)
-    return [name for name in names if name not in _NO_METRIC and _is_number(rows, name)]
+    return [name for name in names if name not in (*BOOKKEEPING, "loss") and _is_number(rows, name)]
 
 
 def _is_number(rows: Sequence[Row], name: str) -> bool:
@@ -172,7 +170,7 @@ def _frame(axes: Axes, curves: Sequence[_Curve], label: str, ceiling: float = ma
             axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < _MANY_DECADES else (1,)))
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axes.yaxis.set_minor_formatter(NullFormatter())
-            label += ", log scale"
+            label += "\nlog scale"
         elif math.isfinite(ceiling):
             axes.set_ylim(bottom=low - 0.05 * (ceiling - low))
     if math.isfinite(ceiling):
@@ -191,7 +189,7 @@ def _ceiling(curves: Sequence[_Curve]) -> float:
     return _HEADROOM * max(calm) if ran_away and calm and max(calm) > 0 else math.inf
 
 
-def _note_runaways(axes: Axes, curves: Sequence[_Curve]) -> None:
+def _note_runaways(figure: Figure, axes: Axes, curves: Sequence[_Curve]) -> None:
     top = axes.get_ylim()[1]
     notes: dict[str, str] = {}
     for curve in curves:
@@ -204,7 +202,7 @@ def _note_runaways(axes: Axes, curves: Sequence[_Curve]) -> None:
             curve.label, f"▲ {curve.label} leaves the picture at epoch {epoch} and ends at {curve.values[-1]:.3g}"
         )
     if notes:
-        note(axes, "\n".join(notes.values()))
+        note(figure, "\n".join(notes.values()))
 
 
 def _mark_best(axes: Axes, curves: Sequence[_Curve], best: int | None) -> None:

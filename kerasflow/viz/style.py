@@ -10,7 +10,6 @@ from typing import Any, ParamSpec
 import matplotlib
 import matplotlib.colors
 import matplotlib.style
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -71,18 +70,9 @@ def colour(index: int, count: int) -> tuple[float, float, float, float]:
     return float(red), float(green), float(blue), float(alpha)
 
 
-def note(axes: Axes, text: str) -> None:
-    """A remark below the axes, in small grey type."""
-    axes.annotate(
-        text,
-        (0, 0),
-        xytext=(0, -38),
-        xycoords="axes fraction",
-        textcoords="offset points",
-        va="top",
-        fontsize=9,
-        color=GREY,
-    )
+def note(figure: Figure, text: str) -> None:
+    """A remark at the foot of the figure, in small grey type."""
+    figure.supxlabel(text, x=0.012, ha="left", fontsize=9, fontweight="normal", color=GREY)
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import pytest
-
-from kerasflow.tracking.record import PARAMS_AT_MOST, higher_is_better, metrics_of, params_of
+from kerasflow.tracking.record import PARAMS_AT_MOST, metrics_of, params_of
 
 DOCUMENT = {
     "experiment": "fashion-mnist",
@@ -79,15 +77,3 @@ def test_a_large_spec_stays_short() -> None:
     assert params["seed"] == 1
     assert params["train/epochs"] == 3
     assert params["model/blocks/block3/parameters"] if len(blocks) > 40 else "block3" in str(params)
-
-
-@pytest.mark.parametrize(
-    ("metric", "higher"),
-    [
-        ("val_accuracy", True), ("test/accuracy", True), ("val/auc", True), ("sparse_categorical_accuracy", True),
-        ("f1_score", True), ("r2_score", True), ("train/loss", False), ("val_mean_absolute_error", False),
-        ("rmse", False), ("sparse_categorical_crossentropy", False), ("perf/epoch_seconds", False),
-    ],
-)  # fmt: skip
-def test_which_way_is_better(metric: str, higher: bool) -> None:
-    assert higher_is_better(metric) is higher

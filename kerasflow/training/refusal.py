@@ -1,0 +1,52 @@
+"""What Keras and TensorFlow say when they refuse a model, a loss or a batch, as a person can use it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from kerasflow.errors import TrainingError, sentence
+
+# Where in its own code TensorFlow was, around the sentence that says what is wrong.
+_PLACE = re.compile(r"^\(\d+\) \w+:\s*|\{\{function_node [^}]*\}\}\s*|\s*\[Op:[^\]]*\]\s*(name:\s*\S*)?$")
+
+
+@contextmanager
+def explained(engine: str, x: Any) -> Iterator[None]:
+    """Around the step on a batch with inputs `x`: what a framework raises becomes one sentence.
+
+    Raises:
+        TrainingError: the batch cannot be computed with.
+    """
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        raise TrainingError(
+            f"a batch of samples of shape {shapes(x)} does not fit in memory; give a smaller micro_batch_size"
+        ) from error
+    except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError, ValueError, TypeError) as error:
+        if engine == "xla":
+            raise TrainingError(
+                f"engine 'xla' cannot run this model on this batch; try 'graph': {reason(error)}"
+            ) from error
+        raise TrainingError(f"the model refuses a batch of samples of shape {shapes(x)}: {reason(error)}") from error
+
+
+def reason(error: BaseException) -> str:
+    """The sentence of a framework's error that says what is wrong, without where in its own code it was."""
+    told = str(error).strip()
+    if told.startswith("Graph execution error"):  # a trace of the graph's making stands before the sentence
+        told = told.split("\n\t [[")[0].strip().splitlines()[-1].strip()
+    return _PLACE.sub("", sentence(ValueError(told) if told else error)).rstrip(". ")
+
+
+def shapes(part: Any) -> str:
+    """The shape of one sample of each array in a nest, for a message."""
+    import keras
+
+    found = [str(tuple(leaf.shape[1:])) for leaf in keras.tree.flatten(part) if leaf is not None]
+    return " and ".join(found) or "nothing"

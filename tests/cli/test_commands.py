@@ -1,0 +1,122 @@
+"""What each command prints and leaves when all is well."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+import kerasflow as kf
+from kerasflow.cli.app import parse_overrides
+
+# Python hides these from whoever runs the command; pytest shows them.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning")
+
+
+def test_run_prints_the_result_and_where_the_rest_is(kerasflow, here) -> None:
+    done = kerasflow("run", "spec.yaml", "--set", "train.epochs=1", "--set", "name=one epoch")
+    assert done.code == 0
+    (folder,) = (here / "runs" / "iris").iterdir()
+    assert folder.name.startswith("one-epoch-")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert f"{metrics['test/accuracy']:.4f}" in done.out
+    assert str(folder.relative_to(here)) in done.out
+    assert "epochs: all 1 are completed" in done.out
+    assert "kerasflow ui" not in done.out, "there is no store to look into"
+    assert [line[:9] for line in done.err.splitlines()] == ["epoch 1/1"]
+
+
+def test_run_quietly_prints_the_result_alone(kerasflow, here) -> None:
+    done = kerasflow("run", "spec.yaml", "--quiet", "--runs", here / "elsewhere")
+    assert (done.code, done.err) == (0, "")
+    assert "test/accuracy" in done.out
+    assert (here / "elsewhere" / "iris").is_dir()
+
+
+def test_check_shows_layers_windows_and_memory_and_writes_nothing(kerasflow, here) -> None:
+    before = sorted(here.iterdir())
+    done = kerasflow("check", "spec.yaml")
+    assert (done.code, done.err) == (0, "")
+    assert "105 train, 15 validation, 30 test; multiclass" in done.out
+    assert "35, of which 35 are trained" in done.out  # (4 + 1) × 4 + (4 + 1) × 3
+    assert "20 samples as 2 micro-batches of 10, one update" in done.out
+    assert "6 an epoch, 12 at most" in done.out
+    assert "memory" in done.out
+    assert sorted(here.iterdir()) == before
+
+
+def test_schema_is_a_json_schema_that_knows_the_spec(kerasflow) -> None:
+    done = kerasflow("schema")
+    assert (done.code, done.err) == (0, "")
+    schema = json.loads(done.out)
+    assert set(schema["properties"]) == {"experiment", "name", "seed", "data", "model", "train", "track"}
+    assert {"experiment", "data", "model"} <= set(schema["required"])
+
+
+@pytest.fixture
+def two_runs(here) -> list[kf.RunResult]:
+    change = {"train.optimizer": {"sgd": {"learning_rate": 0.5}}}
+    return [kf.run("spec.yaml", changes, verbose=0) for changes in ({"name": "a"}, {"name": "b"} | change)]
+
+
+def test_compare_names_the_best_and_draws_the_curves(kerasflow, here, two_runs) -> None:
+    done = kerasflow("compare", "iris")
+    assert (done.code, done.err) == (0, "")
+    best = max(two_runs, key=lambda run: run.metrics["test/accuracy"])
+    assert f"best         {best.spec.name}, by test/accuracy" in done.out
+    assert "learning_rate" in done.out
+    with Image.open(here / "runs" / "iris" / "comparison.png") as picture:
+        assert min(picture.size) > 200
+    by_loss = kerasflow("compare", "iris", "--metric", "test/loss", "--picture", here / "curves.svg")
+    least = min(two_runs, key=lambda run: run.metrics["test/loss"])
+    assert f"best         {least.spec.name}, by test/loss" in by_loss.out
+    assert "<svg" in (here / "curves.svg").read_text()
+
+
+def test_predict_prints_or_writes_csv(kerasflow, here) -> None:
+    found = kf.run("spec.yaml", verbose=0)
+    printed = kerasflow("predict", found.folder, "iris.csv")
+    assert (printed.code, printed.err) == (0, "")
+    frame = pd.read_csv(io.StringIO(printed.out), index_col="row")
+    assert len(frame) == 150
+    assert set(frame["prediction"]) <= {"setosa", "versicolor", "virginica"}
+    written = kerasflow("predict", found.folder, "iris.csv", "-o", "out.csv")
+    assert written.out.strip() == "150 predictions in out.csv"
+    pd.testing.assert_frame_equal(pd.read_csv("out.csv", index_col="row"), frame)
+
+
+def test_version_and_help(kerasflow) -> None:
+    assert kerasflow("--version").out == f"kerasflow {kf.__version__}\n"
+    done = kerasflow("--help")
+    assert done.code == 0
+    for command in ("run", "check", "schema", "compare", "predict", "ui"):
+        assert f" {command} " in done.out
+        assert kerasflow(command, "-h").code == 0
+
+
+@pytest.mark.parametrize(
+    ("typed", "value"),
+    [
+        ("train.epochs=3", 3),
+        ("x=1e-3", 0.001),
+        ("x = text with = in it", "text with = in it"),
+        ("x=[1, 2]", [1, 2]),
+        ("x={adam: {learning_rate: 0.1}}", {"adam": {"learning_rate": 0.1}}),
+        ("x=null", None),
+        ("x=true", True),
+        ("x=", None),
+    ],
+)
+def test_set_takes_values_as_yaml_has_them(typed, value) -> None:
+    (found,) = parse_overrides([typed]).values()
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_set_takes_fields_of_the_model_too(kerasflow, here: Path) -> None:
+    done = kerasflow("check", "spec.yaml", "--set", "model.layers[0].dense.units=8")
+    assert "67, of which 67 are trained" in done.out  # (4 + 1) × 8 + (8 + 1) × 3

@@ -1,0 +1,36 @@
+"""Every experiment that ships can be run: its spec loads, its data is there, its model can be built for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import kerasflow as kf
+from kerasflow.inspection import inspect
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+SPECS = sorted(EXPERIMENTS.glob("*/spec.yaml"))
+
+
+@pytest.mark.parametrize("path", SPECS, ids=lambda path: path.parent.name)
+def test_an_experiment_passes_inspection(path: Path, request: pytest.FixtureRequest) -> None:
+    spec = kf.load_spec(path)
+    if spec.data.source.chosen[0] == "keras":
+        request.getfixturevalue("keras_home")  # a set that a user would download
+    found = inspect(spec)
+    assert found.updates_per_epoch >= 1
+    assert found.trainable == found.parameters > 0
+
+
+@pytest.mark.parametrize("path", SPECS, ids=lambda path: path.parent.name)
+def test_an_experiment_says_how_it_is_run_and_what_came_of_it(path: Path) -> None:
+    readme = path.with_name("README.md").read_text(encoding="utf-8")
+    assert f"experiments/{path.parent.name}/" in readme
+    assert ".png)" in readme
+    assert f"{path.parent.name}/README.md" in (EXPERIMENTS / "README.md").read_text(encoding="utf-8")
+
+
+def test_experiments_keep_their_runs_apart() -> None:
+    names = [kf.load_spec(path).experiment for path in SPECS]
+    assert len(set(names)) == len(names)

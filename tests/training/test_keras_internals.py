@@ -1,0 +1,96 @@
+"""Each private name of Keras that the loop leans on, held to the installed Keras."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerasflow.training import keras_internals as internals
+
+LAYERS = keras.layers
+
+
+@pytest.fixture
+def model():
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((6,), dtype="int32")
+    hidden = LAYERS.BatchNormalization()(LAYERS.Embedding(5, 4, mask_zero=True)(inputs))
+    hidden = LAYERS.Dropout(0.5, seed=1)(hidden)
+    return keras.Model(inputs, {"a": LAYERS.Dense(1)(hidden), "b": LAYERS.Dense(2)(hidden)})
+
+
+def test_losses_are_observed_as_keras_calls_them(model) -> None:
+    model.compile("sgd", {"a": "mse", "b": keras.losses.MeanAbsoluteError()}, loss_weights={"a": 0.5, "b": 2.0})
+    x = np.array([[1, 2, 0, 0, 0, 0], [1, 2, 3, 4, 1, 0]])
+    y = {"a": np.ones((2, 6, 1)), "b": np.zeros((2, 6, 2))}
+    y_pred = model(x)
+    parts = internals.observe_losses(model, y, y_pred, None)
+    assert [(part.loss.name, part.weight) for part in parts] == [("mse", 0.5), ("mean_absolute_error", 2.0)]
+    whole = sum(part.weight * float(part.value) for part in parts)
+    assert whole == pytest.approx(float(model.compute_loss(x, y, y_pred)), rel=1e-6)
+    np.testing.assert_array_equal(internals.mask_of(parts[0].y_pred), x != 0)
+
+
+def test_observing_leaves_the_compiled_loss_as_it_was(model) -> None:
+    model.compile("sgd", {"a": "mse", "b": "mae"})
+    x, y = np.ones((2, 6), int), {"a": np.ones((2, 6, 1)), "b": np.zeros((2, 6, 2))}
+    internals.observe_losses(model, y, model(x), None)
+    before = list(model._compile_loss._flat_losses)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        internals.observe_losses(model, {"a": np.ones((2, 9, 1)), "b": y["b"]}, model(x), None)
+    assert model._compile_loss._flat_losses == before
+
+
+def test_without_a_loss_there_is_nothing_to_observe(model) -> None:
+    model.compile("sgd")
+    assert internals.observe_losses(model, None, None, None) == []
+
+
+def test_state_is_what_a_forward_pass_may_change(model) -> None:
+    model.compile("sgd", metrics={"a": ["mae"]})
+    state = internals.state_variables(model)
+    names = sorted(variable.path.rsplit("/", 1)[-1] for variable in state)
+    assert names == ["moving_mean", "moving_variance", "seed_generator_state", "seed_generator_state"]
+    assert [internals.is_seed(v) for v in state].count(True) == 2
+    before = [v.numpy().copy() for v in state]
+    model(np.array([[1, 2, 3, 4, 1, 2]]), training=True)
+    keras.random.normal((1,))
+    assert all((b != v.numpy()).any() for b, v in zip(before, state, strict=True))
+
+
+def test_layers_are_found_at_any_depth() -> None:
+    deep = LAYERS.Dense(1)
+    model = keras.Sequential([keras.Sequential([keras.Sequential([deep]), LAYERS.TimeDistributed(LAYERS.Dense(2))])])
+    found = internals.flatten_layers(model)
+    assert any(layer is deep for layer in found)
+    assert [type(layer).__name__ for layer in found].count("Dense") == 2
+
+
+def test_inside_inference_only_a_layer_normalises_by_what_it_has_moved() -> None:
+    norm = LAYERS.BatchNormalization()
+    norm.build((None, 4))
+    x = np.random.default_rng(0).normal(3, 2, (8, 4)).astype("float32")
+    with internals.inference_only([norm]):
+        inside = norm(x, training=True).numpy()
+    np.testing.assert_allclose(inside, norm(x, training=False).numpy())
+    assert abs(norm(x, training=True).numpy() - inside).max() > 0.5
+    assert norm.trainable
+    assert len(norm.trainable_variables) == 2
+
+
+def test_the_restored_epoch_is_the_one_that_the_callback_sets(model, tmp_path) -> None:
+    model.compile("sgd", {"a": "mse", "b": "mae"})
+    assert internals.restored_epoch(model) == 0
+    first = keras.callbacks.BackupAndRestore(str(tmp_path))
+    first.set_model(model)
+    model.optimizer.build(model.trainable_variables)
+    first.on_train_begin()
+    first.on_epoch_end(2)
+    again = keras.callbacks.BackupAndRestore(str(tmp_path))
+    again.set_model(model)
+    again.on_train_begin()
+    assert internals.restored_epoch(model) == 3
+    internals.forget_restored_epoch(model)
+    assert internals.restored_epoch(model) == 0

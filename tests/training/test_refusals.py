@@ -1,0 +1,126 @@
+"""What cannot train is refused in one sentence, before a weight moves."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kerasflow as kf
+
+EAGER = {"engine": "eager", "verbose": 0}
+X = np.random.default_rng(0).normal(size=(40, 4)).astype("float32")
+Y = np.arange(40) % 3
+SGD = keras.optimizers.SGD
+
+
+def dataset(**_):
+    return tf.data.Dataset.from_tensor_slices((X, Y)).batch(8)
+
+
+REFUSED = {
+    "a micro-batch larger than the batch": ({}, (X, Y), {"batch_size": 8, "micro_batch_size": 9}, "micro_batch_size=9"),
+    "a batch of nothing": ({}, (X, Y), {"batch_size": 0}, "batch_size=0"),
+    "lengths that differ": ({}, (X, Y[:30]), {}, "as many samples each, got 40, 30"),
+    "weights of another length": ({}, (X, Y), {"sample_weight": np.ones(3)}, "got 40, 40, 3"),
+    "no samples": ({}, (X[:0], Y[:0]), {}, "no samples"),
+    "a number for x": ({}, (5.0, Y), {}, "expected an array of shape (n_samples, ...)"),
+    "objects": ({}, (np.array([[None] * 4] * 40), Y), {}, "numbers or text of one kind"),
+    "text where numbers are due": ({}, (X, np.array(list("abcd") * 10)), {}, "Cast string to float"),
+    "no targets": ({}, (X,), {}, "no y was given"),
+    "no cost": ({"loss": None}, (X, Y), {}, "no cost to lower"),
+    "inputs of another width": ({}, (X[:, :3], Y), {}, "samples of shape (3,)"),
+    "targets of another width": (
+        {"loss": "categorical_crossentropy"},
+        (X, np.eye(4)[Y]),
+        {},
+        "a target has shape (4,), the model's output (3,)",
+    ),
+    "validation of another width": (
+        {},
+        (X, Y),
+        {"validation_data": (X[:, :2], Y)},
+        "validation data: the model cannot",
+    ),
+    "a label that the head lacks": ({}, (X, Y + 1), {}, "Received a label value of 3"),
+    "accumulation in the optimizer": (
+        {"optimizer": SGD(gradient_accumulation_steps=4)},
+        (X, Y),
+        {},
+        "give micro_batch_size instead",
+    ),
+    "targets given twice": ({}, (dataset(), Y), {}, "pass the dataset alone"),
+    "a dataset without end": ({}, (dataset().repeat(),), {}, "never ends; give steps_per_epoch"),
+    "an empty dataset": ({}, (dataset().take(0),), {}, "the dataset has no batch"),
+    "a split of a dataset": ({}, (dataset(),), {"validation_split": 0.2}, "validation_split cuts arrays"),
+    "a split that leaves nothing": ({}, (X, Y), {"validation_split": 0.999}, "leaves a part empty"),
+    "an engine that is none": ({}, (X, Y), {"engine": "grpah"}, "did you mean 'graph'?"),
+    "a policy that is none": ({}, (X, Y), {"batch_norm": "froze"}, "did you mean 'frozen'?"),
+    "no epochs": ({}, (X, Y), {"epochs": 0}, "epochs must be an integer >= 1, got 0"),
+    "a word for verbose": ({}, (X, Y), {"verbose": "loud"}, "verbose must be one of auto, 0, 1, 2"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused_in_one_sentence_before_a_weight_moves(classifier, case) -> None:
+    compiling, given, settings, words = REFUSED[case]
+    model = classifier(**compiling)
+    before = model.get_weights()
+    with pytest.raises(kf.TrainingError) as refused:
+        kf.fit(model, *given, **(EAGER | {"shuffle": False} | settings))
+    assert words in str(refused.value)
+    assert "\n" not in str(refused.value)
+    for a, b in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("engine", ["eager", "graph"])
+def test_what_only_a_later_batch_shows_is_one_sentence_too(classifier, engine) -> None:
+    labels = np.where(np.arange(40) < 39, Y, 7)
+    for given in ({"x": X, "y": labels}, {"x": X, "y": Y, "validation_data": (X, labels)}):
+        with pytest.raises(
+            kf.TrainingError, match=r"refuses a batch of samples of shape \(4,\): Received a label value of 7"
+        ):
+            kf.fit(classifier(), **given, shuffle=False, verbose=0, engine=engine)
+
+
+def test_a_generator_that_ends_says_what_to_give_instead(classifier) -> None:
+    def batches():
+        return iter(list(dataset()))
+
+    with pytest.raises(kf.TrainingError, match="no batch in epoch 2; a generator passes only once"):
+        kf.fit(classifier(), batches(), epochs=2, **EAGER)
+    with pytest.raises(kf.TrainingError, match="ended within epoch 2, which needs 3 batches"):
+        kf.fit(classifier(), batches(), epochs=2, steps_per_epoch=3, **EAGER)
+    with pytest.raises(kf.TrainingError, match="no batch to evaluate; a generator passes only once"):
+        kf.fit(classifier(), X, Y, epochs=2, validation_data=batches(), **EAGER)
+
+
+def test_a_model_that_is_not_compiled_or_none_at_all() -> None:
+    with pytest.raises(kf.TrainingError, match="not compiled"):
+        kf.fit(keras.Sequential([keras.layers.Dense(1)]), X, Y)
+    with pytest.raises(kf.TrainingError, match=r"expected a keras\.Model, got list"):
+        kf.Trainer(loss="mse").fit([], X, Y)
+
+
+def test_a_model_with_a_step_of_its_own_is_not_trained_by_another() -> None:
+    class Own(keras.Sequential):
+        def train_step(self, data):
+            return {}
+
+    model = Own([keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    with pytest.raises(kf.TrainingError, match="Own has its own train_step"):
+        kf.fit(model, X, Y)
+
+
+def test_the_trainer_checks_without_training(classifier) -> None:
+    model = classifier()
+    before = model.get_weights()
+    trainer = kf.Trainer(loss="sparse_categorical_crossentropy", stop=[kf.stop.Plateau("val_loss")], verbose=0)
+    trainer.check(model, X, Y, validation=(X, Y))
+    with pytest.raises(kf.TrainingError, match="there is no validation data"):
+        trainer.check(model, X, Y)
+    for a, b in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -1,0 +1,121 @@
+"""What the loop does when a rule says stop: which weights remain, and what the history says."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+import kerasflow as kf
+
+EAGER = {"engine": "eager", "verbose": 0}
+
+
+class Weights(keras.callbacks.Callback):
+    """Keeps the weights of every epoch's end, and of the beginning."""
+
+    def on_train_begin(self, logs=None):
+        self.after = [self.model.get_weights()]
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.after.append(self.model.get_weights())
+
+
+def assert_same(a, b) -> None:
+    for x, y in zip(a, b, strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+def zigzag(epoch: int) -> float:
+    """Learning rates that lower the cost at first, then throw the weights far off."""
+    return 0.5 if epoch < 3 else 40.0
+
+
+def test_restore_best_gives_the_best_epochs_weights_back(classifier, data) -> None:
+    model, weights = classifier(), Weights()
+    plateau = kf.stop.Plateau("val_loss", patience=2, restore_best=True)
+    callbacks = [keras.callbacks.LearningRateScheduler(zigzag), weights]
+    history = kf.fit(model, *data, validation_data=data, epochs=20, stop=[plateau], callbacks=callbacks, **EAGER)
+    costs = history.history["val_loss"]
+    assert history.best_epoch == 1 + int(np.argmin(costs)) == 3
+    assert len(costs) == 5
+    assert history.stop_reason.startswith("plateau: val_loss")
+    assert_same(model.get_weights(), weights.after[3])
+    assert model.evaluate(*data, verbose=0)[0] == pytest.approx(min(costs), rel=1e-5)
+
+
+def test_restore_best_holds_however_the_training_ended(classifier, data) -> None:
+    model, weights = classifier(), Weights()
+    rules = [kf.stop.Plateau("loss", patience=9), kf.stop.Plateau("val_loss", patience=9, restore_best=True)]
+    callbacks = [keras.callbacks.LearningRateScheduler(zigzag), weights]
+    history = kf.fit(model, *data, validation_data=data, epochs=4, stop=rules, callbacks=callbacks, **EAGER)
+    assert history.stop_reason == "epochs: all 4 are completed"
+    assert history.best_epoch == 1 + int(np.argmin(history.history["val_loss"]))
+    assert_same(model.get_weights(), weights.after[history.best_epoch])
+
+
+def test_without_restore_best_the_last_weights_stay(classifier, data) -> None:
+    model, weights = classifier(), Weights()
+    plateau = kf.stop.Plateau("loss", patience=1)
+    history = kf.fit(
+        model,
+        *data,
+        epochs=9,
+        stop=plateau,
+        callbacks=[keras.callbacks.LearningRateScheduler(zigzag), weights],
+        **EAGER,
+    )
+    assert history.best_epoch < len(history.rows) < 9
+    assert_same(model.get_weights(), weights.after[-1])
+
+
+@pytest.mark.parametrize("good_epochs", [0, 2])
+def test_divergence_keeps_the_last_good_weights(data, good_epochs) -> None:
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.01), "mse")
+    weights = Weights()
+    rate = keras.callbacks.LearningRateScheduler(lambda epoch: 0.01 if epoch < good_epochs else 1e30)
+    history = kf.fit(model, *data, batch_size=8, epochs=9, callbacks=[rate, weights], **EAGER)
+    assert history.stop_reason.startswith("divergence: loss is ")
+    assert len(history.rows) == good_epochs + 1
+    assert history.best_epoch == good_epochs
+    assert_same(model.get_weights(), weights.after[good_epochs])
+
+
+def test_threshold_and_deadline_end_a_training(classifier, data) -> None:
+    above = kf.stop.Threshold("accuracy", above=0.0)
+    assert kf.fit(classifier(), *data, epochs=5, stop=[above], **EAGER).stop_reason.startswith("threshold: accuracy = ")
+    late = kf.fit(classifier(), *data, epochs=5, stop=[kf.stop.Deadline(minutes=1e-9)], **EAGER)
+    assert late.stop_reason.startswith("deadline: ")
+    assert len(late.rows) == 1
+
+
+def test_a_rule_of_ones_own_is_a_function_of_rows(classifier, data) -> None:
+    def enough(rows):
+        return "enough: 3 updates" if rows[-1]["updates"] >= 3 else None
+
+    history = kf.fit(classifier(), *data, batch_size=20, epochs=9, stop=[enough], **EAGER)
+    assert (history.stop_reason, history.updates) == ("enough: 3 updates", 4)
+
+
+def test_the_columns_that_measure_the_loop_can_be_watched(classifier, data) -> None:
+    history = kf.fit(classifier(), *data, epochs=5, stop=[kf.stop.Threshold("grad_norm", below=1e9)], **EAGER)
+    assert len(history.rows) == 1
+
+
+@pytest.mark.parametrize(
+    ("monitor", "words"),
+    [
+        ("acuracy", "Plateau watches 'acuracy', which this training does not have, did you mean 'accuracy'?"),
+        ("val_loss", "there is no validation data"),
+        ("f2", "there are loss, accuracy"),
+    ],
+)
+def test_a_rule_that_watches_nothing_is_refused_before_training(classifier, data, monitor, words) -> None:
+    model = classifier()
+    before = model.get_weights()
+    with pytest.raises(kf.TrainingError) as refused:
+        kf.fit(model, *data, stop=[kf.stop.Plateau(monitor)], **EAGER)
+    assert words in str(refused.value)
+    assert_same(model.get_weights(), before)

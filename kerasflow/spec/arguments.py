@@ -94,7 +94,8 @@ def _check_nested(kind: Kind, value: Any, here: DocumentPath, found: Found) -> A
             found.append(
                 (here, f"must be a number > 0, or a schedule such as {{cosine_decay: {{...}}}}, got {short(value)}")
             )
-        return value
+            return value
+        return float(value)  # Keras takes no integer
     if kind == "layers" and isinstance(value, list):
         return [_check_nested(kind, item, (*here, index), found) for index, item in enumerate(value)]
     if (isinstance(value, dict) and len(value) != 1) or not isinstance(value, str | dict):

@@ -26,7 +26,6 @@ class History:
         stop_reason: why the training ended, in words.
         best_epoch: the epoch with the best monitored number, from 1; 0 if no epoch was completed.
         engine: `graph`, `xla` or `eager`, as it ran; `engine_reason` says why it was chosen.
-        micro_batches: passes through the network for a full window.
         batch_norm: `micro` or `frozen` where the model has BatchNormalization that trains, else `none`.
     """
 
@@ -35,7 +34,6 @@ class History:
     best_epoch: int = 0
     engine: str = ""
     engine_reason: str = ""
-    micro_batches: int = 1
     batch_norm: str = "none"
 
     @property

@@ -66,7 +66,7 @@ def cost_curves(
         if len(shown) > 1 or best is not None:
             axes.legend(loc="best")
     if stop_reason:
-        note(figure, f"stopped after epoch {rows[-1]['epoch']}: {stop_reason}" if rows else f"stopped: {stop_reason}")
+        note(figure, f"stopped by {stop_reason}")
     return figure
 
 

@@ -313,3 +313,9 @@ def test_reading_a_spec_loads_no_framework(tmp_path: Path, graph: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], input=graph, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_whole_number_is_a_learning_rate() -> None:
+    spec = load_spec(SMALL, {"train.optimizer": {"sgd": 1}})
+    rate = spec.train.optimizer.arguments["learning_rate"]
+    assert (rate, type(rate)) == (1.0, float)

@@ -49,7 +49,7 @@ def test_the_cost_and_a_panel_for_each_metric() -> None:
     assert {line.get_label() for line in cost.lines} == {"training", "validation", "stopped", "best epoch (2): 0.5"}
     np.testing.assert_array_equal(cost.lines[0].get_xydata(), [[1, 2.0], [2, 0.5], [3, 0.75]])
     assert "best epoch (2): 0.7" in {line.get_label() for line in accuracy.lines}
-    assert "stopped after epoch 3: plateau: val_loss has not improved" in _words(figure)
+    assert "stopped by plateau: val_loss has not improved" in _words(figure)
 
 
 def test_the_best_epoch_may_be_given() -> None:

@@ -227,9 +227,8 @@ def _write_beginning(folder: RunFolder, mirror: _Mirror, spec: ExperimentSpec, d
         parts: dict[Context, Part | None] = {"train": data.train, "validation": data.validation, "test": data.test}
         for context, part in parts.items():
             if part is not None:
-                tracker.log_dataset(
-                    spec.data.source.chosen[0], data.fingerprint, context, {**data.summary, "rows": len(part)}
-                )
+                profile = {**data.summary, "rows": len(part)}
+                tracker.log_dataset(data.summary["source"], data.fingerprint, context, profile)
 
     mirror(send)
 

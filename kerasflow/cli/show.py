@@ -74,7 +74,9 @@ def show_comparison(found: Comparison, metric: str) -> None:
     tests = [name for name in metrics if name.startswith("test/")]
     wanted = metric or next((n for n in tests if not n.endswith("loss")), next(iter(metrics), ""))
     best = found.best(wanted) if wanted else None
-    shown = list(dict.fromkeys([*([wanted] if wanted else []), *tests, *(n for n in metrics if n.startswith("val/"))]))
+    # The best epoch's numbers, not the last one's: they are the model's where a rule restores its weights.
+    held = [n for n in metrics if n.startswith("best/val_")] or [n for n in metrics if n.startswith("val/")]
+    shown = list(dict.fromkeys([*([wanted] if wanted else []), *tests, *held]))
     table, left_out = side_by_side(found, shown or metrics, best, console)
     console.print(table)
     if left_out:

@@ -207,7 +207,7 @@ def _final_metrics(model: keras.Model, data: Data, history: History, trainer: Tr
         name.replace("best/train/", "best/train_").replace("best/val/", "best/val_"): v for name, v in metrics.items()
     }
     if data.test is not None:
-        found = evaluate(model, data.test.x, data.test.y, trainer.evaluation_batch, history.engine)
+        found = evaluate(model, data.test.x, data.test.y, trainer.evaluation_batch, history.engine, trainer.batch_size)
         metrics |= {f"test/{name}": value for name, value in found.items()}
     return metrics
 

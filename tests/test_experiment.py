@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -186,9 +187,10 @@ def test_the_same_spec_gives_the_same_numbers_to_the_bit(result, place) -> None:
         np.testing.assert_array_equal(a, b)
 
 
-def test_auto_is_the_variable_that_mlflow_reads_else_a_file_here(tmp_path, monkeypatch) -> None:
+def test_auto_is_the_variable_that_mlflow_reads_else_a_file_here(tmp_path, monkeypatch, place, result) -> None:
     from kerasflow.experiment import open_tracker
 
+    shutil.copy(place / "mlflow.db", tmp_path / "elsewhere.db")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     spec = kf.load_spec(iris(track={"uri": "auto"}))
@@ -282,9 +284,10 @@ def test_an_end_in_the_middle_is_told_everywhere(tmp_path, store, stumbling, err
     assert not (folder / "model.keras").exists()
 
 
-def training_process(folder: Path) -> subprocess.Popen[str]:
-    """The command line, training without an end, with a store of its own."""
+def training_process(folder: Path, like: Path) -> subprocess.Popen[str]:
+    """The command line, training without an end, with a store of its own, copied because making one takes seconds."""
     folder.mkdir()
+    shutil.copy(like, folder / "mlflow.db")
     spec = iris(track={"uri": "sqlite:///mlflow.db"})
     spec["train"] |= {"epochs": 1_000_000, "stop": []}
     (folder / "spec.yaml").write_text(yaml.safe_dump(spec))
@@ -293,9 +296,9 @@ def training_process(folder: Path) -> subprocess.Popen[str]:
 
 
 @pytest.mark.slow
-def test_a_process_that_is_stopped_says_so(tmp_path) -> None:
+def test_a_process_that_is_stopped_says_so(tmp_path, place, result) -> None:
     ends = {signal.SIGTERM: (143, "SIGTERM"), signal.SIGINT: (130, "Ctrl-C")}
-    processes = {number: training_process(tmp_path / number.name) for number in ends}
+    processes = {number: training_process(tmp_path / number.name, place / "mlflow.db") for number in ends}
     try:
         for number, (code, detail) in ends.items():
             assert_killed(processes[number], tmp_path / number.name, number, code, detail)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from kerasflow.errors import TrackingError
@@ -42,7 +45,23 @@ def serve(uri: str, port: int) -> None:
         "127.0.0.1",
         "--port",
         str(port),
+        "--workers",  # one person looks, and every worker imports MLflow anew
+        "1",
     ]
-    code = subprocess.run(command, check=False).returncode
-    if code not in (0, -2, 130):
+    signal.signal(signal.SIGTERM, _exit)
+    # In a session of its own: Ctrl-C reaches this process alone, which then asks the server to end.
+    process = subprocess.Popen(command, start_new_session=True)
+    try:
+        code = process.wait()
+    except KeyboardInterrupt:
+        return
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
+    if code != 0:
         raise TrackingError(f"MLflow's server ended with exit code {code}; its own words stand above")
+
+
+def _exit(number: int, _: object) -> None:
+    raise SystemExit(128 + number)

@@ -16,6 +16,7 @@ class Observed(NamedTuple):
     y_pred: Any
     sample_weight: Any
     value: Any
+    unreduced: Any
 
 
 def observe_losses(model: Any, y: Any, y_pred: Any, sample_weight: Any) -> list[Observed]:
@@ -30,8 +31,23 @@ def observe_losses(model: Any, y: Any, y_pred: Any, sample_weight: Any) -> list[
 
     def observer(part: Any) -> Any:
         def call(y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-            value = part.loss(y_true, y_pred, sample_weight)
-            parts.append(Observed(part.loss, part.loss_weights, y_true, y_pred, sample_weight, value))
+            seen: list[Any] = []
+            own = part.loss.call
+
+            def unreduced(*arguments: Any) -> Any:
+                seen.append(own(*arguments))
+                return seen[-1]
+
+            part.loss.call = unreduced
+            try:
+                value = part.loss(y_true, y_pred, sample_weight)
+            finally:
+                del part.loss.call
+            parts.append(
+                Observed(
+                    part.loss, part.loss_weights, y_true, y_pred, sample_weight, value, seen[-1] if seen else value
+                )
+            )
             return value
 
         return part._replace(loss=call)

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, Literal, get_args
 
+import numpy as np
+
 from kerasflow.errors import TrainingError, did_you_mean
 from kerasflow.training import stop as rules
-from kerasflow.training.checks import numbers, prepare
-from kerasflow.training.evaluate import Evaluation, logs_of, samples_in
+from kerasflow.training.checks import logs_of_metrics, numbers, prepare
+from kerasflow.training.evaluate import Evaluation, Mean, samples_in
 from kerasflow.training.feed import Feed
 from kerasflow.training.history import History, Row
 from kerasflow.training.keras_internals import forget_restored_epoch, restored_epoch
@@ -79,7 +81,8 @@ class _Loop:
         engine, reason = choose_engine(settings.engine)
         self.history = History(engine=engine, engine_reason=reason, batch_norm=window.batch_norm)
         self.step = compiled(window.train, engine, data.many_shapes)
-        self.evaluation = Evaluation(model, window, validation, engine) if validation else None
+        size = getattr(data, "batch_size", None)
+        self.evaluation = Evaluation(model, window, validation, engine, size) if validation else None
         self.keep = _Keeper(model, settings.stop, self.monitor)
         self.updates = 0
         self.told: dict[str, Any] = {}  # the epoch's logs as the callbacks left them
@@ -114,7 +117,8 @@ class _Loop:
                 for name in self.told.keys() - row.keys():  # what a callback has added
                     row |= numbers(name, self.told[name])
                 history.stop_reason = self._reason()
-                self.keep.after(history.rows)
+                if not self.keep.after(history.rows) and not history.stop_reason:
+                    history.stop_reason = f"divergence: weights are not finite after epoch {index + 1}"
                 progress.epoch(row)
                 if self.on_epoch is not None:
                     self.on_epoch(row)
@@ -124,41 +128,43 @@ class _Loop:
         history.best_epoch = self.monitor.best_epoch(history.rows)
         if history.rows:
             self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
-        self.keep.restore(history)
+        self.keep.restore()
         callbacks.on_train_end(logs)
         return history
 
     def _epoch(self, index: int, callbacks: Any, progress: Progress) -> tuple[Row, dict[str, float]]:
         started = time.perf_counter()
         self.model.reset_metrics()
-        costs, norms, sizes = [], [], []
+        cost_mean, norm_mean = Mean(), Mean()
         every_batch = _watched(callbacks, "on_train_batch_end", "on_batch_end")
         windows = progress.windows(self.data.epoch(index), index + 1, self.data.windows)
         for number, batch in enumerate(windows):
             callbacks.on_train_batch_begin(number)
             with explained(self.history.engine, batch.x):
                 cost, norm = self.step(batch)
-            costs.append(cost)
-            norms.append(norm)
-            sizes.append(samples_in(batch))
+            cost_mean.add(cost, samples_in(batch))
+            norm_mean.add(norm, 1)
             self.updates += 1
-            callbacks.on_train_batch_end(number, logs_of(self.model, costs, sizes) if every_batch else None)
+            callbacks.on_train_batch_end(number, self._logs(cost_mean) if every_batch else None)
             if self.model.stop_training:
                 break
-        if not costs:
+        if not cost_mean.waiting and not cost_mean.samples:
             raise TrainingError(
                 f"the data gave no batch in epoch {index + 1}; a generator passes only once, so give "
                 "steps_per_epoch, or a tf.data.Dataset or keras.utils.PyDataset, which can begin again"
             )
-        logs = logs_of(self.model, costs, sizes)
+        logs = self._logs(cost_mean)
         trained = time.perf_counter() - started
         if self.evaluation is not None and (index + 1) % self.settings.validation_freq == 0:
             logs |= {f"val_{name}": value for name, value in self._validate(callbacks).items()}
         row: Row = {"epoch": index + 1, **logs, "updates": self.updates, "lr": _learning_rate(self.model.optimizer)}
-        row["grad_norm"] = float(sum(map(float, norms)) / len(norms))
+        row["grad_norm"] = norm_mean.result()
         row["seconds"] = time.perf_counter() - started
-        row["samples_per_second"] = sum(sizes) / max(trained, 1e-9)
+        row["samples_per_second"] = cost_mean.samples / max(trained, 1e-9)
         return row, logs
+
+    def _logs(self, cost: Mean) -> dict[str, float]:
+        return {"loss": cost.result()} | logs_of_metrics(self.model)
 
     def _validate(self, callbacks: Any) -> dict[str, float]:
         assert self.evaluation is not None
@@ -184,18 +190,26 @@ class _Keeper:
         self.wants_best = any(getattr(rule, "restore_best", False) for rule in stop)
         self.best: list[Any] | None = None
         self.good: list[Any] = model.get_weights()
+        self.diverged = False
 
-    def after(self, rows: list[Row]) -> None:
-        if rules.Divergence()(rows):
-            return
-        self.good = self.model.get_weights()
+    def after(self, rows: list[Row]) -> bool:
+        """Keeps what may be wanted; whether the weights are finite, which an epoch's last cost does not tell."""
+        weights = self.model.get_weights()
+        if not all(np.isfinite(w).all() for w in weights if np.issubdtype(w.dtype, np.floating)):
+            self.diverged = True
+            return False
+        self.diverged = bool(rules.Divergence()(rows))
+        if self.diverged:
+            return True
+        self.good = weights
         if self.wants_best and self.monitor.best_epoch(rows) == rows[-1]["epoch"]:
             self.best = self.good
+        return True
 
-    def restore(self, history: History) -> None:
+    def restore(self) -> None:
         if self.wants_best and self.best is not None:
             self.model.set_weights(self.best)
-        elif history.rows and rules.Divergence()(history.rows):
+        elif self.diverged:
             self.model.set_weights(self.good)
 
 

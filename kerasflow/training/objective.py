@@ -1,9 +1,8 @@
 """The cost of a micro-batch, taken apart so that a window's cost can be put together again exactly.
 
 Keras reduces each loss over the batch that it sees: L = S / D, a sum over a divisor. For a window split into
-    micro-batches m,
-the whole batch's loss is sum_m(S_m) / sum_m(D_m), which is not the mean of S_m / D_m. So each loss is kept as S_m and
-D_m.
+micro-batches m, the whole batch's loss is sum_m(S_m) / sum_m(D_m), which is not the mean of S_m / D_m. So each loss is
+kept as S_m and D_m.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from kerasflow.errors import TrainingError
 from kerasflow.training.keras_internals import Observed, mask_of, observe_losses
 
 
@@ -21,14 +21,23 @@ class Share:
     Attributes:
         numerator: S_m, a scalar tensor; differentiable.
         divisor: D_m, a scalar tensor.
+        of_samples: whether D_m is the share of the window's samples, known beforehand.
     """
 
     numerator: Any
     divisor: Any
+    of_samples: bool = False
 
 
 def shares(
-    model: Any, y: Any, y_pred: Any, sample_weight: Any, penalties: list[Any], n_samples: Any, n_window: Any
+    model: Any,
+    y: Any,
+    y_pred: Any,
+    sample_weight: Any,
+    penalties: list[Any],
+    n_samples: Any,
+    n_window: Any,
+    sum_scale: Any = 1.0,
 ) -> list[Share]:
     """The cost of a micro-batch as parts to be summed over the window; the window's cost is the sum of their quotients.
 
@@ -40,6 +49,11 @@ def shares(
             micro-batch.
         n_samples: samples of this micro-batch.
         n_window: samples of the window.
+        sum_scale: what losses that are sums, not means, are multiplied by.
+
+    Raises:
+        TrainingError: the window is split, and a loss gives one number for all samples that it sees, or compares them
+            with each other, so that no micro-batch holds a part of it.
     """
     import tensorflow as tf
 
@@ -49,15 +63,17 @@ def shares(
     for part in observe_losses(model, y, y_pred, sample_weight):
         weight = 1.0 if part.weight is None else part.weight
         value = weight * tf.reduce_sum(_wide(part.value))
+        if n_samples is not n_window:
+            _check_splits(part)
         divisor = _divisor(part)
         if divisor is not None:
             unknown.append(Share(value * tf.cast(divisor, value.dtype), divisor))
         elif _is_sum(part):
-            known.append(value)
+            known.append(value * tf.cast(sum_scale, value.dtype))
         else:
             known.append(value * tf.cast(fraction, value.dtype))
     total = tf.add_n([tf.cast(value, known[0].dtype) for value in known]) if known else None
-    return ([Share(total, tf.cast(fraction, total.dtype))] if total is not None else []) + unknown
+    return ([Share(total, tf.cast(fraction, total.dtype), of_samples=True)] if total is not None else []) + unknown
 
 
 def _wide(value: Any) -> Any:
@@ -76,18 +92,37 @@ def _divisor(part: Observed) -> Any:
     """What Keras divided by, as far as it is not the number of samples times a constant; None if it is."""
     import tensorflow as tf
 
-    mask = mask_of(part.y_pred)
-    reduction = part.loss.reduction
     if _is_sum(part):
         return None
+    mask, reduction = _mask(part), part.loss.reduction
     if reduction == "mean_with_sample_weight" and part.sample_weight is not None:
         weights = tf.cast(part.sample_weight, "float64")
         if mask is None:
             return tf.reduce_sum(weights)
+        if mask.shape.rank == weights.shape.rank + 1 and mask.shape[-1] == 1:
+            mask = mask[..., 0]
         return tf.reduce_sum(weights * tf.cast(mask, "float64"))
     if mask is None:
         return None
     return tf.reduce_sum(tf.cast(mask, "float64"))
+
+
+def _mask(part: Observed) -> Any:
+    """What counts: the mask that came with the output, and the one that the loss made (`ignore_class`)."""
+    import tensorflow as tf
+
+    masks = [mask for mask in (mask_of(part.y_pred), mask_of(part.unreduced)) if mask is not None]
+    return tf.logical_and(*(tf.cast(m, tf.bool) for m in masks)) if len(masks) == 2 else next(iter(masks), None)
+
+
+def _check_splits(part: Observed) -> None:
+    import keras
+
+    if isinstance(part.loss, keras.losses.Circle) or part.unreduced.shape.rank == 0:
+        raise TrainingError(
+            f"the loss {part.loss.name!r} is no sum over samples, so it cannot be put together from micro-batches; "
+            "leave out micro_batch_size, or give a loss that has a value for each sample"
+        )
 
 
 def weight_penalties(variables: list[Any]) -> list[Any]:

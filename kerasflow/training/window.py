@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+from kerasflow.errors import TrainingError
 from kerasflow.training.keras_internals import flatten_layers, inference_only, is_seed, state_variables
 from kerasflow.training.objective import shares, weight_penalties
 
@@ -86,18 +87,31 @@ class Window:
         self.model.optimizer.apply(gradients, self.variables)
         return cost, norm / scale
 
-    def evaluate(self, batch: Batch) -> Any:
-        """The cost of a batch in inference, penalties included; metrics are updated. Returns a scalar."""
+    def evaluate(self, batch: Batch, window_size: int | None) -> tuple[Any, Any]:
+        """The cost of a batch in inference, penalties included, as parts to be summed over a set; metrics are updated.
+
+        Args:
+            window_size: samples of the windows that losses which are sums are reported for; the batch's own if None.
+
+        Returns:
+            Numerators and divisors, `(n_parts,)` float64 each; the set's cost is the sum of their sums' quotients.
+        """
         import keras
         import tensorflow as tf
 
         n = _length(batch.x)
         with keras.StatelessScope(collect_losses=True) as scope:
             y_pred = self.model(batch.x, training=False)
-        parts = shares(self.model, batch.y, y_pred, batch.weight, scope.losses, n, n)
+        samples = tf.cast(n, tf.float64)
+        scale = 1.0 if window_size is None else window_size / samples
+        parts = shares(self.model, batch.y, y_pred, batch.weight, scope.losses, n, n, scale)
         self.model.compute_metrics(batch.x, batch.y, y_pred, sample_weight=batch.weight)
-        values = [_safe_quotient(part.numerator, part.divisor) for part in parts] + weight_penalties(self.variables)
-        return tf.add_n([tf.cast(value, values[0].dtype) for value in values]) if values else tf.constant(0.0)
+        penalties = weight_penalties(self.variables)
+        sums = [(part.numerator, part.divisor, samples if part.of_samples else 1.0) for part in parts]
+        sums += [(penalty, 1.0, samples) for penalty in penalties]
+        numerators = [tf.cast(numerator, tf.float64) * weight for numerator, _, weight in sums]
+        divisors = [tf.cast(divisor, tf.float64) * weight for _, divisor, weight in sums]
+        return tf.stack(numerators), tf.stack(divisors)
 
     def _accumulate(self, batch: Batch) -> tuple[Sums, Any]:
         """Runs the micro-batches one after the other and sums what they give."""
@@ -150,6 +164,7 @@ class Window:
                 y_pred = self.model(batch.x, training=True)
             parts = shares(self.model, batch.y, y_pred, batch.weight, scope.losses, n, n_window)
             scaled = [self.model.optimizer.scale_loss(part.numerator) for part in parts]
+        self._check_weights_stand_still(scope)
         gradients = [self._gradient(tape, value) for value in scaled]
         self.model.compute_metrics(batch.x, batch.y, y_pred, sample_weight=batch.weight)
 
@@ -178,6 +193,14 @@ class Window:
             [tuple(a + b for a, b in zip(x, y, strict=True)) for x, y in zip(before.moving, mine.moving, strict=True)],
             mine.others,
         )
+
+    def _check_weights_stand_still(self, scope: Any) -> None:
+        moved = [v.path for v in self.variables if scope.get_current_value(v) is not None]
+        if moved:
+            raise TrainingError(
+                f"a forward pass writes weights that are trained ({', '.join(moved)}), as SpectralNormalization does; "
+                "within a window they must stand still, so such a model trains with keras.Model.fit alone"
+            )
 
     def _gradient(self, tape: Any, value: Any) -> list[Any]:
         """Gradients by variable; None where the value does not depend on it. A slice of an embedding becomes dense."""
@@ -270,12 +293,6 @@ def _rows(leaf: Any, start: Any, size: Any) -> Any:
 def _plus(a: Any, b: Any) -> Any:
     """The sum of two gradients, either of which may be absent."""
     return b if a is None else a if b is None else a + b
-
-
-def _safe_quotient(numerator: Any, divisor: Any) -> Any:
-    import tensorflow as tf
-
-    return tf.math.divide_no_nan(numerator, tf.cast(divisor, numerator.dtype))
 
 
 def _flatten(sums: Sums) -> list[Any]:

@@ -69,6 +69,16 @@ def test_without_restore_best_the_last_weights_stay(classifier, data) -> None:
     assert_same(model.get_weights(), weights.after[-1])
 
 
+def test_weights_that_the_last_update_broke_are_not_kept(data) -> None:
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(1e39), "mse")
+    before = model.get_weights()
+    history = kf.fit(model, *data, batch_size=len(data[0]), epochs=1, **EAGER)
+    assert history.stop_reason == "divergence: weights are not finite after epoch 1"
+    for kept, started in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(kept, started)
+
+
 @pytest.mark.parametrize("good_epochs", [0, 2])
 def test_divergence_keeps_the_last_good_weights(data, good_epochs) -> None:
     keras.utils.set_random_seed(0)

@@ -215,6 +215,86 @@ def test_frozen_batch_norm_normalises_by_the_moving_statistics_and_leaves_them()
     assert model.layers[2].trainable
 
 
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "mean_with_sample_weight"])
+def test_samples_that_the_loss_itself_ignores(reduction):
+    rng = np.random.default_rng(10)
+    y = rng.integers(0, 3, N)
+    y[2:9] = -1
+    loss = keras.losses.SparseCategoricalCrossentropy(ignore_class=-1, reduction=reduction, dtype="float64")
+    model = dense_model()
+    model.compile(keras.optimizers.SGD(1.0), loss)
+    check(model, rng.normal(size=(N, 5)), y, loss)
+
+
+@pytest.mark.parametrize("loss", [keras.losses.Circle(), lambda y, p: keras.ops.sum(p)], ids=["circle", "one number"])
+def test_a_loss_that_is_no_sum_over_samples_is_not_split(loss):
+    model = dense_model("float32")
+    model.compile(keras.optimizers.SGD(1.0), loss)
+    x, y = np.ones((N, 5)), np.zeros(N, "int32")
+    kf.fit(model, x, y, N, verbose=0)
+    with pytest.raises(kf.TrainingError, match=r"no sum over samples.*leave out micro_batch_size"):
+        kf.fit(model, x, y, N, verbose=0, micro_batch_size=5)
+
+
+def test_weights_that_a_forward_pass_writes_are_refused():
+    inputs = keras.Input((5,))
+    model = keras.Model(inputs, LAYERS.SpectralNormalization(LAYERS.Dense(1))(inputs))
+    model.compile("sgd", "mse")
+    with pytest.raises(kf.TrainingError, match=r"kernel.*must stand still"):
+        kf.fit(model, np.ones((4, 5)), np.ones((4, 1)), verbose=0)
+
+
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "mean_with_sample_weight", "sum"])
+def test_the_cost_of_validation_does_not_depend_on_its_batches(reduction):
+    x, y = sequences(np.random.default_rng(11))
+    costs = []
+    for size in (N, 5):
+        model = masked_model()
+        model.compile(keras.optimizers.SGD(1e-30), crossentropy(reduction))
+        history = kf.fit(model, x, y, N, verbose=0, validation_data=(x, y), validation_batch_size=size)
+        costs.append(history.rows[0]["val_loss"])
+        assert history.rows[0]["loss"] == pytest.approx(costs[-1], rel=1e-10)
+    assert costs[0] == pytest.approx(costs[1], rel=1e-10)
+
+
+def test_penalties_are_part_of_the_cost_of_validation():
+    rng = np.random.default_rng(12)
+    x, y = rng.normal(size=(N, 5)), rng.integers(0, 3, N)
+    model, loss = dense_model(), crossentropy()
+    model.compile(keras.optimizers.SGD(1e-30), loss)
+    cost, _ = whole_batch_gradient(model, tf.constant(x), tf.constant(y), loss)
+    history = kf.fit(model, x, y, N, verbose=0, validation_data=(x, y))
+    assert history.rows[0]["val_loss"] == pytest.approx(cost, rel=1e-6)
+
+
+def test_every_window_has_masks_of_its_own():
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((50,))
+    scale = LAYERS.EinsumDense("bi,i->bi", 50, kernel_initializer="ones")
+    model = keras.Model(inputs, scale(LAYERS.Dropout(0.5)(inputs)))
+    model.compile(keras.optimizers.SGD(1.0), keras.losses.MeanAbsoluteError(reduction="sum"))
+    taken = []
+    for _ in range(2):  # the masks go on from one fit to the next, too
+        before = model.get_weights()[0]
+        kf.fit(model, np.ones((2, 50)), np.full((2, 50), -9.0), 1, verbose=0, shuffle=False)
+        taken.append(before - model.get_weights()[0])
+    kept = np.round(np.stack(taken) / (2 / 50))  # in none, one or both of the fit's two windows
+    assert set(np.unique(kept)) == {0.0, 1.0, 2.0}
+    assert (kept[0] != kept[1]).any()
+
+
+def test_averaged_weights_take_their_place_at_the_end():
+    rng = np.random.default_rng(13)
+    x, y = rng.normal(size=(N, 5)), rng.integers(0, 3, N)
+    weights = []
+    for train in (kf.fit, keras.Model.fit):
+        model = dense_model("float32")
+        model.compile(keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.9), "sparse_categorical_crossentropy")
+        train(model, x, y, batch_size=8, epochs=2, shuffle=False, verbose=0)
+        weights.append(model.get_weights())
+    assert distance(weights[0], weights[1]) < 1e-5
+
+
 def test_dropout_masks_differ_between_micro_batches_and_repeat_with_the_seed():
     x, y = np.ones((8, 50)), np.zeros((8, 50))
     runs = []

@@ -82,11 +82,10 @@ def run(
     data = load(spec.data, spec.seed)
     model, trainer = assemble(spec, data, verbose)
     tracker, store = open_tracker(spec)
-    run_id = _start(tracker, spec, data)
     mirror = _Mirror(tracker)
     with _truthful_status(mirror) as begun:
-        folder = RunFolder.create(Path(root), spec.experiment, spec.name)
-        begun(folder)
+        run_id = begun.run_id = _start(tracker, spec, data)
+        folder = begun.folder = RunFolder.create(Path(root), spec.experiment, spec.name)
         _write_beginning(folder, mirror, spec, data, run_id)
         history = _train(model, trainer, data, folder, mirror)
         metrics = _final_metrics(model, data, history, trainer)
@@ -154,6 +153,7 @@ def _start(tracker: Tracker | None, spec: ExperimentSpec, data: Data) -> str:
 
     from kerasflow.tracking.environment import git_tags
     from kerasflow.tracking.record import params_of
+    from kerasflow.training.loop import choose_engine
 
     if tracker is None:
         return ""
@@ -161,6 +161,7 @@ def _start(tracker: Tracker | None, spec: ExperimentSpec, data: Data) -> str:
         "spec_hash": spec.content_hash(),
         "data_fingerprint": data.fingerprint,
         "kerasflow": version("kerasflow"),
+        "engine": choose_engine(spec.train.engine)[0],
         **git_tags(),
     }
     return tracker.start(spec.experiment, spec.name, params_of(spec.to_document()), tags)
@@ -224,6 +225,8 @@ def _write_beginning(folder: RunFolder, mirror: _Mirror, spec: ExperimentSpec, d
 
     def send(tracker: Tracker) -> None:
         tracker.set_tags({"run_folder": str(folder)})
+        for name in ("spec.yaml", "environment.txt", "data.json", "preparation.skops"):
+            tracker.log_artifact(folder.path(name))
         parts: dict[Context, Part | None] = {"train": data.train, "validation": data.validation, "test": data.test}
         for context, part in parts.items():
             if part is not None:
@@ -254,14 +257,11 @@ def _write_end(
 
     def send(tracker: Tracker) -> None:
         tracker.log_metrics(metrics, history.rows[-1]["epoch"])
-        tracker.set_tags(
-            {"stop_reason": history.stop_reason, "engine": history.engine, "batch_norm": history.batch_norm}
-        )
+        tracker.set_tags({"stop_reason": history.stop_reason, "batch_norm": history.batch_norm})
         for key, path in figures.items():
             tracker.log_image(key, path, 0)
-        for name in ("spec.yaml", "environment.txt", "data.json", "history.jsonl", "metrics.json", "preparation.skops"):
+        for name in ("history.jsonl", "metrics.json", "figures"):
             tracker.log_artifact(folder.path(name))
-        tracker.log_artifact(folder.path("figures"))
         tracker.log_model(model, data.train.x[:5])
 
     mirror(send)
@@ -271,39 +271,55 @@ class _Terminated(BaseException):
     """SIGTERM, as an exception that unwinds the run like Ctrl-C does."""
 
 
+@dataclass
+class _Begun:
+    """As much of a run as there is yet."""
+
+    run_id: str = ""
+    folder: RunFolder | None = None
+
+
 @contextmanager
-def _truthful_status(mirror: _Mirror) -> Iterator[Callable[[RunFolder], None]]:
+def _truthful_status(mirror: _Mirror) -> Iterator[_Begun]:
     """Whatever ends the block, folder and tracker say it: FINISHED, FAILED with the traceback, or KILLED."""
-    folders: list[RunFolder] = []
+    begun = _Begun()
     try:
         with _sigterm_raises():
-            yield folders.append
+            yield begun
+            mirror(lambda tracker: tracker.end("FINISHED"))
     except Exception as error:
-        _end(mirror, folders, "FAILED", f"{type(error).__name__}: {error}", traceback.format_exc())
+        _end(mirror, begun, "FAILED", f"{type(error).__name__}: {error}", traceback.format_exc())
         raise
     except BaseException as error:
         names = {KeyboardInterrupt: "Ctrl-C", _Terminated: "SIGTERM"}
-        _end(mirror, folders, "KILLED", names.get(type(error), type(error).__name__), "")
+        _end(mirror, begun, "KILLED", names.get(type(error), type(error).__name__), "")
         if isinstance(error, _Terminated):
             raise SystemExit(128 + signal.SIGTERM) from None
         raise
-    _end(mirror, [], "FINISHED", "", "")
 
 
-def _end(mirror: _Mirror, folders: list[RunFolder], status: EndStatus, detail: str, trace: str) -> None:
+def _end(mirror: _Mirror, begun: _Begun, status: EndStatus, detail: str, trace: str) -> None:
     """Says how a run ended wherever that can still be said; a full disk or a dead server must not hide the fault."""
     from kerasflow.errors import RunError
 
-    for folder in folders:
+    if begun.folder is not None:
         try:
-            folder.set_status(status, detail)
+            begun.folder.set_status(status, detail)
             if trace:
-                written = folder.write_text("traceback.txt", trace)
-                mirror(lambda tracker, path=written: tracker.log_artifact(path))  # type: ignore[misc]  # binds the path
+                begun.folder.write_text("traceback.txt", trace)
         except RunError as error:
             warnings.warn(f"the run's end ({status}) could not be written: {error}", stacklevel=2)
-    if detail:
-        mirror(lambda tracker: tracker.set_tags({"status_detail": detail}))
+    if not begun.run_id:
+        return
+    left = [begun.folder.directory / name for name in ("traceback.txt", "history.jsonl")] if begun.folder else []
+
+    def send(tracker: Tracker) -> None:
+        tracker.set_tags({"status_detail": detail})
+        for path in left:
+            if path.exists():
+                tracker.log_artifact(path)
+
+    mirror(send)
     mirror(lambda tracker: tracker.end(status))
 
 

@@ -8,9 +8,9 @@ import socket
 import subprocess
 import sys
 from contextlib import suppress
-from pathlib import Path
 
 from kerasflow.errors import TrackingError
+from kerasflow.tracking import store_uri
 
 
 def serve(uri: str, port: int) -> None:
@@ -22,8 +22,9 @@ def serve(uri: str, port: int) -> None:
     if uri.startswith(("http://", "https://")):
         print(f"the store is a server of its own: open {uri}")
         return
-    file = Path(uri.removeprefix("sqlite:///"))
-    if uri.startswith("sqlite:///") and not file.exists():
+    uri = store_uri.resolve(uri)
+    file = store_uri.sqlite_file(uri)
+    if file is not None and not file.exists():
         raise TrackingError(
             f"{file}: there is no such store yet; run an experiment in this folder first, or name one with --uri"
         )

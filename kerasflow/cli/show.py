@@ -12,6 +12,7 @@ from rich.table import Table
 
 from kerasflow.cli.side_by_side import side_by_side, text
 from kerasflow.errors import RunError
+from kerasflow.experiment import DEFAULT_STORE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +38,7 @@ def show_result(result: RunResult) -> None:
     _line("cost curve", _near(result.folder / "figures" / "cost_curve.png"))
     if result.store:
         _line("compare", f"kerasflow compare {_quoted(result.spec.experiment)}")
-        _line("open the UI", "kerasflow ui" if result.store.startswith("sqlite") else result.store)
+        _line("open the UI", _ui(result.store))
 
 
 def show_inspection(found: Inspection) -> None:
@@ -104,6 +105,12 @@ def write_predictions(frame: pd.DataFrame, output: Path | None) -> None:
 
 def _line(name: str, text: str) -> None:
     console.print(f"  [bold]{name:<12}[/bold] {text}", soft_wrap=True)
+
+
+def _ui(store: str) -> str:
+    if store.startswith(("http://", "https://")):
+        return store
+    return "kerasflow ui" if store == DEFAULT_STORE else f"kerasflow ui --uri {_quoted(store)}"
 
 
 def _near(path: Path) -> str:

@@ -82,10 +82,11 @@ def check_finite(values: NDArray[Any], where: str, remedy: str) -> None:
     """Raises DataError with the count and first rows of NaN or infinity, which huge numbers become in float32."""
     if values.dtype.kind != "f":
         return
-    broken = ~(np.abs(values.reshape(len(values), -1)) <= FLOAT32_MAX)
+    rows = values.reshape(len(values), -1)
+    broken = ~(np.isfinite(rows) & (np.abs(rows, dtype=np.result_type(rows, np.float32)) <= FLOAT32_MAX))
     if broken.any():
-        rows = np.flatnonzero(broken.any(axis=1))
+        found = np.flatnonzero(broken.any(axis=1))
         raise DataError(
-            f"{where}: {int(broken.sum())} NaN or infinite values in {len(rows)} row(s), "
-            f"the first in row {listed(rows[:3].tolist())}; {remedy}"
+            f"{where}: {int(broken.sum())} NaN or infinite values in {len(found)} row(s), "
+            f"the first in row {listed(found[:3].tolist())}; {remedy}"
         )

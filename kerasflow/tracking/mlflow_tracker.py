@@ -66,7 +66,12 @@ class MLflowTracker:
             own = {**_origin(tags), _COLOUR_TAG: _next_colour(self._client, self._experiment_id)}
             run = self._client.create_run(self._experiment_id, run_name=name, tags=own)
             self.run_id = str(run.info.run_id)
-        self._log_texts(limits.fit_texts(params, limits.PARAM_LENGTH), limits.fit_texts(tags, limits.TAG_LENGTH))
+        try:
+            self._log_texts(limits.fit_texts(params, limits.PARAM_LENGTH), limits.fit_texts(tags, limits.TAG_LENGTH))
+        except BaseException:  # whatever comes, the run that was begun a moment ago must not say RUNNING for ever
+            with suppress(TrackingError):
+                self.end("FAILED")
+            raise
         return self.run_id
 
     def set_tags(self, tags: Mapping[str, Any]) -> None:

@@ -268,6 +268,10 @@ def _with_class_weight(y: Any, weight: Any, class_weight: Mapping[int, float] | 
         return weight
     if not hasattr(y, "shape"):
         raise TrainingError("class_weight needs one output with classes; use sample_weight for several outputs")
+    if y.ndim > 2:
+        raise TrainingError(
+            f"class_weight needs one class a sample, got targets of shape {tuple(y.shape[1:])}; use sample_weight"
+        )
     classes = y.argmax(-1) if y.ndim > 1 and y.shape[-1] > 1 else y.reshape(len(y))
     factors = np.fromiter((class_weight.get(int(label), 1.0) for label in classes), "float32", len(classes))
     return factors if weight is None else weight * factors

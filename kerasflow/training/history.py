@@ -26,7 +26,8 @@ class History:
         stop_reason: why the training ended, in words.
         best_epoch: the epoch with the best monitored number, from 1; 0 if no epoch was completed.
         engine: `graph`, `xla` or `eager`, as it ran; `engine_reason` says why it was chosen.
-        batch_norm: `micro` or `frozen` where the model has BatchNormalization that trains, else `none`.
+        batch_norm: `micro` or `frozen` where the model has BatchNormalization that trains, else `none`. Under
+            `micro` the moving statistics step by the window's where a layer is called once, without a mask.
     """
 
     rows: list[Row] = field(default_factory=list)

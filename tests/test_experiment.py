@@ -319,6 +319,9 @@ def assert_killed(process: subprocess.Popen[str], place: Path, number: int, code
     assert (status["state"], status["reason"]) == ("KILLED", detail)
     found = MlflowClient(f"sqlite:///{place}/mlflow.db").get_run(status["run_id"])
     assert (found.info.status, found.data.tags["status_detail"]) == ("KILLED", detail)
+    kept = {file.path for file in MlflowClient(f"sqlite:///{place}/mlflow.db").list_artifacts(status["run_id"])}
+    assert {"spec.yaml", "environment.txt", "data.json", "history.jsonl"} <= kept
+    assert found.data.tags["engine"] == "graph"
 
 
 # --- disks and servers that fail

@@ -321,7 +321,7 @@ def assert_killed(process: subprocess.Popen[str], place: Path, number: int, code
     assert (found.info.status, found.data.tags["status_detail"]) == ("KILLED", detail)
     kept = {file.path for file in MlflowClient(f"sqlite:///{place}/mlflow.db").list_artifacts(status["run_id"])}
     assert {"spec.yaml", "environment.txt", "data.json", "history.jsonl"} <= kept
-    assert found.data.tags["engine"] == "graph"
+    assert found.data.tags["engine"] == "eager"
 
 
 # --- disks and servers that fail

@@ -256,7 +256,7 @@ def _write_end(
     folder.set_status("FINISHED", history.stop_reason)
 
     def send(tracker: Tracker) -> None:
-        tracker.log_metrics(metrics, history.rows[-1]["epoch"])
+        tracker.log_metrics(metrics, 0)  # MLflow's charts draw bars across runs of what has no step but 0
         tracker.set_tags({"stop_reason": history.stop_reason, "batch_norm": history.batch_norm})
         for key, path in figures.items():
             tracker.log_image(key, path, 0)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kerasflow.assembly import assemble
 from kerasflow.builders.table import LayerRow, Memory, layer_rows, memory
 from kerasflow.data import load
-from kerasflow.experiment import assemble
 from kerasflow.spec.experiment import ExperimentSpec, load_spec
 
 

@@ -9,9 +9,13 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+import kerasflow as kf
 
 # A shell that starts the tests in the background ignores Ctrl-C, and so would every process that a test interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -48,3 +52,40 @@ def keras_home(assets: Path) -> Path:
     for file in files:
         (cache / file.name).symlink_to(file.resolve())
     return home
+
+
+@pytest.fixture(scope="session")
+def iris() -> Callable[..., dict[str, Any]]:
+    """A spec of an experiment that takes no time; `iris(name="other")` changes a part of it."""
+
+    def spec(**changes: Any) -> dict[str, Any]:
+        return {
+            "experiment": "iris",
+            "name": "tiny",
+            "seed": 3,
+            "data": {"source": {"sklearn": "iris"}, "scale": "standard"},
+            "model": {"layers": [{"dense": {"units": 6, "activation": "relu"}}, {"dropout": 0.2}, "head"]},
+            "train": {
+                "optimizer": {"adam": {"learning_rate": 0.05}},
+                "batch_size": 32,
+                "micro_batch_size": 12,
+                "epochs": 3,
+                "engine": "eager",
+                "stop": [{"plateau": {"monitor": "val_loss", "patience": 2, "restore_best": True}}],
+            },
+            "track": {"uri": "none"},
+        } | changes
+
+    return spec
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A tracking store in a file, which takes seconds to make."""
+    return f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db"
+
+
+@pytest.fixture(scope="session")
+def result(tmp_path_factory: pytest.TempPathFactory, store: str, iris: Callable[..., dict[str, Any]]) -> kf.RunResult:
+    """That experiment's run, which ended by itself and is recorded in the store."""
+    return kf.run(iris(track={"uri": store}), root=tmp_path_factory.mktemp("result"), verbose=0)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import kerasflow as kf
+from kerasflow.assembly import assemble
 from kerasflow.data import load
-from kerasflow.experiment import assemble
 
 SPEC = {
     "experiment": "iris",

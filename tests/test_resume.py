@@ -26,23 +26,8 @@ from kerasflow.training.checkpoint import Checkpoints
 
 EPOCHS = 5
 TIMES = {"seconds", "samples_per_second"}
-SPEC: dict[str, Any] = {
-    "experiment": "iris",
-    "name": "tiny",
-    "seed": 3,
-    "data": {"source": {"sklearn": "iris"}, "scale": "standard"},
-    "model": {"layers": [{"dense": {"units": 6, "activation": "relu"}}, {"dropout": 0.2}, "head"]},
-    "train": {
-        "optimizer": {"adam": {"learning_rate": 0.05}},
-        "batch_size": 64,
-        "micro_batch_size": 40,
-        "epochs": EPOCHS,
-        "engine": "eager",
-        "stop": [{"plateau": {"monitor": "val_loss", "patience": 4, "restore_best": True}}],
-    },
-    "track": {"uri": "none"},
-}
 
+Spec = dict[str, Any]
 Interrupted = Callable[..., Path]
 
 
@@ -60,9 +45,21 @@ def _no_pictures() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> kf.RunResult:
+def spec(iris: Callable[..., Spec]) -> Spec:
+    """An experiment of ragged windows, with a rule that counts epochs and never stops it."""
+    changes = {
+        "batch_size": 64,
+        "micro_batch_size": 40,
+        "epochs": EPOCHS,
+        "stop": [{"plateau": {"monitor": "val_loss", "patience": 4, "restore_best": True}}],
+    }
+    return iris(train=iris()["train"] | changes)
+
+
+@pytest.fixture(scope="module")
+def whole(spec: Spec, tmp_path_factory: pytest.TempPathFactory) -> kf.RunResult:
     """The run that nothing interrupts."""
-    return kf.run(SPEC, root=tmp_path_factory.mktemp("whole"), verbose=0)
+    return kf.run(spec, root=tmp_path_factory.mktemp("whole"), verbose=0)
 
 
 @pytest.fixture
@@ -78,7 +75,7 @@ def never(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Interrupted:
+def interrupted(spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Interrupted:
     """Makes a run that Ctrl-C ends as epoch 3 does, before it is written down; its folder."""
 
     def make(at: int = 3, **changes: Any) -> Path:
@@ -92,7 +89,7 @@ def interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Interrupted:
         with monkeypatch.context() as patch:
             patch.setattr(RunFolder, "append_row", stumble)
             with pytest.raises(KeyboardInterrupt) as caught:
-                kf.run(SPEC | changes, root=tmp_path / "runs", verbose=0)
+                kf.run(spec | changes, root=tmp_path / "runs", verbose=0)
         (folder,) = (path.parent for path in (tmp_path / "runs").glob("*/*/status.json"))
         (note,) = caught.value.__notes__
         assert note.startswith(f"Interrupted after epoch {at - 1}; go on with: kerasflow run ")
@@ -155,7 +152,7 @@ def test_epochs_after_the_checkpoint_are_not_there_twice(interrupted: Interrupte
 
 
 def test_what_was_interrupted_after_its_training_only_ends(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: kf.RunResult
+    spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: kf.RunResult
 ) -> None:
     def stumble(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
@@ -163,8 +160,8 @@ def test_what_was_interrupted_after_its_training_only_ends(
     with monkeypatch.context() as patch:
         patch.setattr(figures, "draw", stumble)
         with pytest.raises(KeyboardInterrupt):
-            kf.run(SPEC, root=tmp_path, verbose=0)
-    folder = unfinished(kf.load_spec(SPEC), tmp_path)
+            kf.run(spec, root=tmp_path, verbose=0)
+    folder = unfinished(kf.load_spec(spec), tmp_path)
     before = RunFolder.open(folder).rows
     kf.resume(folder, verbose=0)
     assert RunFolder.open(folder).rows == before, "nothing was trained again"
@@ -172,10 +169,10 @@ def test_what_was_interrupted_after_its_training_only_ends(
 
 
 @pytest.mark.usefixtures("often")
-def test_the_engine_stays_what_it_was(interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_engine_stays_what_it_was(spec: Spec, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch) -> None:
     from kerasflow.training import loop
 
-    folder = interrupted(train=SPEC["train"] | {"engine": "auto", "epochs": 3})
+    folder = interrupted(train=spec["train"] | {"engine": "auto", "epochs": 3})
     monkeypatch.setattr(loop, "choose_engine", lambda *_: ("eager", "another day, another choice"))
     history = kf.resume(folder, verbose=0).history
     assert history.engine == "graph"
@@ -268,24 +265,24 @@ def test_a_store_that_is_gone_is_one_sentence(
 # --- which run
 
 
-def test_the_newest_run_of_this_very_spec_is_found(interrupted: Interrupted, tmp_path: Path) -> None:
+def test_the_newest_run_of_this_very_spec_is_found(spec: Spec, interrupted: Interrupted, tmp_path: Path) -> None:
     folder = interrupted()
-    spec, root = kf.load_spec(SPEC), tmp_path / "runs"
-    assert unfinished(spec, root) == folder
+    wanted, root = kf.load_spec(spec), tmp_path / "runs"
+    assert unfinished(wanted, root) == folder
     for changes in ({"name": "other"}, {"train.batch_size": 48}):
         with pytest.raises(kf.RunError, match="waits to go on"):
-            unfinished(kf.load_spec(SPEC, changes), root)
+            unfinished(kf.load_spec(spec, changes), root)
     RunFolder.open(folder).set_status("FINISHED")
     with pytest.raises(kf.RunError, match="waits to go on"):
-        unfinished(spec, root)
+        unfinished(wanted, root)
 
 
 # --- real processes
 
 
 @pytest.mark.slow
-def test_ctrl_c_says_how_to_go_on_and_so_it_does(tmp_path: Path) -> None:
-    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(SPEC | {"train": SPEC["train"] | {"epochs": 20, "stop": []}}))
+def test_ctrl_c_says_how_to_go_on_and_so_it_does(spec: Spec, tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(spec | {"train": spec["train"] | {"epochs": 20, "stop": []}}))
     kerasflow = [sys.executable, "-c", "from kerasflow.cli import main; main()", "run"]
     first = subprocess.Popen([*kerasflow, "spec.yaml"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     assert first.stderr is not None

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from kerasflow.cli.side_by_side import side_by_side, text
 from kerasflow.errors import RunError
-from kerasflow.experiment import DEFAULT_STORE
+from kerasflow.recording import DEFAULT_STORE
 
 if TYPE_CHECKING:
     import pandas as pd

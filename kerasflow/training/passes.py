@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from kerasflow.training.device_copy import device_copy
 from kerasflow.training.feed import Arrays, Feed, Segment, Streamed
 from kerasflow.training.program import Compiler, spec_of
 from kerasflow.training.refusal import explained
@@ -228,12 +229,7 @@ class _Resident:
 
     def _on_device(self, leaf: Any) -> Any:
         """With as many rows as the program is compiled for."""
-        import tensorflow as tf
-
-        if leaf is None:
-            return None
-        missing = self.capacity - len(leaf) if self.xla else 0
-        return tf.constant(np.pad(leaf, [(0, missing)] + [(0, 0)] * (leaf.ndim - 1)) if missing else leaf)
+        return None if leaf is None else device_copy(leaf, self.capacity if self.xla else len(leaf))
 
 
 class _Pulled:

@@ -1,0 +1,79 @@
+"""A spec and its data become a model and a trainer that fit together; nothing is trained or written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import keras
+
+    from kerasflow.data import Data
+    from kerasflow.spec.experiment import ExperimentSpec
+    from kerasflow.spec.train import StopSpec
+    from kerasflow.training.progress import Verbose
+    from kerasflow.training.stop import Rule
+    from kerasflow.training.trainer import Trainer
+
+
+def assemble(
+    spec: ExperimentSpec, data: Data, verbose: Verbose = 0, strategy: Any = None
+) -> tuple[keras.Model, Trainer]:
+    """The model for the data, with seeded weights, and the trainer that the spec describes, checked to fit together.
+
+    Args:
+        strategy: what `training.distribution.joined` made of the spec's.
+
+    Raises:
+        BuildError: the layers do not fit together, or not the data.
+        TrainingError: the loss, a metric or a stopping rule does not fit.
+    """
+    from kerasflow.builders import graph, objects
+    from kerasflow.training.trainer import Trainer
+
+    prep, train = data.preparation, spec.train
+    model = graph.build(
+        spec.model,
+        prep.input_shape,
+        prep.n_outputs,
+        prep.task,
+        seed=spec.seed,
+        precision=train.precision,
+        where=lambda path: spec.where(("model", *path)),
+    )
+    trainer = Trainer(
+        objects.optimizer(train.optimizer),
+        objects.loss(train.loss, prep.task),
+        objects.metrics(train.metrics, prep.task),
+        batch_size=train.batch_size,
+        micro_batch_size=train.micro_batch_size,
+        batch_norm=train.batch_norm,
+        epochs=train.epochs,
+        seed=spec.seed,
+        engine=train.engine,
+        stop=[_rule(rule) for rule in train.stop],
+        verbose=verbose,
+        strategy=strategy,
+    )
+    trainer.check(model, data.train.x, data.train.y, validation=held_out(data))
+    return model, trainer
+
+
+def held_out(data: Data) -> tuple[Any, Any] | None:
+    """What a training is validated on: inputs and targets."""
+    return None if data.validation is None else (data.validation.x, data.validation.y)
+
+
+def _rule(spec: StopSpec) -> Rule:
+    """The rule that a part of a spec describes."""
+    from kerasflow.training import stop
+
+    rules: dict[str, Callable[..., Rule]] = {
+        "plateau": stop.Plateau,
+        "threshold": stop.Threshold,
+        "deadline": stop.Deadline,
+        "all": stop.AllOf,
+        "any": stop.AnyOf,
+    }
+    name, part = spec.chosen
+    return rules[name](*map(_rule, part)) if isinstance(part, tuple) else rules[name](**dict(part))

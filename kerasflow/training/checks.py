@@ -48,6 +48,15 @@ def prepare(
             check_finite(model, feed.batch, where)
 
 
+def check_window(batch_size: int, micro_batch_size: int | None) -> None:
+    """Raises a `TrainingError` for sizes that no window can have."""
+    if batch_size < 1 or (micro_batch_size is not None and not 1 <= micro_batch_size <= batch_size):
+        raise TrainingError(
+            f"a window holds batch_size samples in micro-batches: expected 1 <= micro_batch_size <= batch_size, "
+            f"got micro_batch_size={micro_batch_size}, batch_size={batch_size}"
+        )
+
+
 def logs_of_metrics(model: Any) -> dict[str, float]:
     """Every metric but the cost as it stands; one that gives an array has its numbers named `f1_score_0`, ..."""
     return all_numbers({name: value for name, value in model.get_metrics_result().items() if name != "loss"})

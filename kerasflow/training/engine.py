@@ -45,7 +45,7 @@ FUSED_BY_XLA = frozenset(
     }
 )
 PAYING_UPDATES = 5_000  # compiling takes about a second: as long as XLA saves over so many small updates
-LARGEST_PRODUCT = 4_000_000  # weights times samples of a micro-batch: above, arithmetic outweighs what XLA saves
+LARGEST_PRODUCT = 10_000_000  # weights times samples of a micro-batch: above, arithmetic outweighs what XLA saves
 
 
 def choose_engine(

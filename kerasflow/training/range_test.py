@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from kerasflow.errors import TrainingError
-from kerasflow.training.checks import prepare
+from kerasflow.training.checks import check_window, prepare
 from kerasflow.training.engine import Engine
 from kerasflow.training.feed import Feed, feed, is_dataset
 from kerasflow.training.keras_internals import state_variables
@@ -21,7 +21,6 @@ from kerasflow.training.loop import BatchNorm, Settings
 from kerasflow.training.progress import Progress, Verbose
 from kerasflow.training.rate_curve import MovingAverage, RateCurve
 from kerasflow.training.refusal import explained
-from kerasflow.training.trainer import _check_window
 from kerasflow.training.untouched import restored, twin_optimizer
 from kerasflow.training.window import Batch, Window
 
@@ -111,7 +110,7 @@ def lr_find(
     if not getattr(model, "compiled", False) or model.optimizer is None:
         raise TrainingError("the model is not compiled; call model.compile(...) with the optimizer to be swept")
     sweep = Sweep(min_lr, max_lr, updates, smoothing, divergence)
-    _check_window(batch_size, micro_batch_size)
+    check_window(batch_size, micro_batch_size)
     settings = Settings(1, micro_batch_size, batch_norm, engine, verbose=verbose)
     steps = updates if is_dataset(x) and not isinstance(x, Iterator) else None
     data = feed(x, y, sample_weight, batch_size=batch_size, seed=seed, class_weight=class_weight, steps=steps)

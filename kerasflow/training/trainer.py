@@ -10,7 +10,7 @@ from typing import Any
 
 from kerasflow.errors import TrainingError
 from kerasflow.training.checkpoint import Checkpoints
-from kerasflow.training.checks import prepare
+from kerasflow.training.checks import check_window, prepare
 from kerasflow.training.distribution import devices_for, joined
 from kerasflow.training.engine import Engine, choose_engine
 from kerasflow.training.feed import as_arrays, feed, is_dataset
@@ -76,7 +76,7 @@ class Trainer:
         verbose: Verbose = "auto",
         strategy: Any = None,
     ) -> None:
-        _check_window(batch_size, micro_batch_size)
+        check_window(batch_size, micro_batch_size)
         check_names(optimizer, loss, metrics)
         self.optimizer, self.loss, self.metrics, self.loss_weights = optimizer, loss, metrics, loss_weights
         self.batch_size, self.seed = batch_size, seed
@@ -206,7 +206,7 @@ def fit(
             "the model is not compiled; call model.compile(...) first, or use kf.Trainer, which does it"
         )
     size = 32 if batch_size is None else batch_size
-    _check_window(size, micro_batch_size)
+    check_window(size, micro_batch_size)
     if validation_split and validation_data is None:
         x, y, sample_weight, validation_data = _hold_out(x, y, sample_weight, validation_split)
     order = seed if shuffle else None
@@ -226,14 +226,6 @@ def fit(
         _checkpoints(checkpoints),
     )
     return train(model, data, validation, settings)
-
-
-def _check_window(batch_size: int, micro_batch_size: int | None) -> None:
-    if batch_size < 1 or (micro_batch_size is not None and not 1 <= micro_batch_size <= batch_size):
-        raise TrainingError(
-            f"a window holds batch_size samples in micro-batches: expected 1 <= micro_batch_size <= batch_size, "
-            f"got micro_batch_size={micro_batch_size}, batch_size={batch_size}"
-        )
 
 
 def _checkpoints(given: str | os.PathLike[str] | Checkpoints | None) -> Checkpoints | None:

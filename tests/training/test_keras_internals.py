@@ -154,3 +154,27 @@ def test_adam_steps_in_the_bits_of_keras(name: str, kind: str, jit: bool | None)
 
 def test_a_learning_rate_may_be_a_function() -> None:
     assert float(internals.last_learning_rate(keras.optimizers.SGD(lambda: 0.25))) == 0.25
+
+
+def test_another_optimizer_takes_the_place_of_the_models_own_for_a_while() -> None:
+    model = keras.Sequential([keras.Input((3,)), LAYERS.Dense(2)])
+    model.compile("sgd", "mse")
+    own, before = model.optimizer, {id(variable) for variable in model.variables}
+    with internals.other_optimizer(model, keras.optimizers.Adam()) as nothing:
+        assert nothing is None
+        assert isinstance(model.optimizer, keras.optimizers.Adam)
+        model.optimizer.build(model.trainable_variables)
+        assert {id(variable) for variable in model.variables} == before, "Keras tracks no second optimizer"
+    assert model.optimizer is own
+
+
+def test_what_is_excluded_from_weight_decay_is_copied() -> None:
+    decayed, excluded, by_name = (keras.Variable(np.ones(2, "float32"), name=name) for name in ("a", "b", "bias"))
+    source = keras.optimizers.SGD(0.1, weight_decay=0.5)
+    source.exclude_from_weight_decay(var_list=[excluded], var_names=["bias"])
+    twin = keras.optimizers.SGD.from_config(source.get_config())
+    internals.copy_weight_decay_exclusions(source, twin)
+    twin.apply([np.zeros(2, "float32")] * 3, [decayed, excluded, by_name])
+    np.testing.assert_allclose(decayed, 0.95)
+    np.testing.assert_array_equal(excluded, 1)
+    np.testing.assert_array_equal(by_name, 1)

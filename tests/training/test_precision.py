@@ -59,10 +59,11 @@ def test_the_policy_does_not_leak_and_a_global_one_is_heeded() -> None:
         keras.config.set_dtype_policy("float32")
 
 
+@pytest.mark.parametrize("engine", ["xla", "eager"])
 @pytest.mark.parametrize(("precision", "off"), [("mixed_bfloat16", 0.05), ("mixed_float16", 0.01)])
-def test_an_update_is_that_of_float32_but_for_rounding(precision, off, data) -> None:
+def test_an_update_is_that_of_float32_but_for_rounding(precision, off, engine, data) -> None:
     exact, _ = step(compiled("float32", keras.optimizers.SGD(1.0)), data)
-    mixed, _ = step(compiled(precision, keras.optimizers.SGD(1.0)), data)
+    mixed, _ = step(compiled(precision, keras.optimizers.SGD(1.0)), data, engine=engine)
     assert 0 < np.linalg.norm(mixed - exact) < off * np.linalg.norm(exact)
 
 
@@ -80,7 +81,7 @@ def test_the_gradient_is_unscaled_once_an_update_before_it_is_clipped(data) -> N
         assert history.rows[0]["grad_norm"] == pytest.approx(norm, rel=1e-3)
 
 
-@pytest.mark.parametrize("engine", ["graph", "eager"])
+@pytest.mark.parametrize("engine", ["graph", "xla", "eager"])
 def test_an_overflow_halves_the_scale_and_skips_the_whole_window(engine, data) -> None:
     model = compiled("mixed_float16", scaled(scale=2.0**40), LAYERS[::2])
     before = model.get_weights()

@@ -1,9 +1,13 @@
-"""What Keras' callbacks remember, kept and given back: Keras itself has no way to ask them."""
+"""What Keras' callbacks remember, kept and given back: Keras itself has no way to ask them.
+
+A `CSVLogger` remembers by its file, which goes on.
+"""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from kerasflow.errors import TrainingError
@@ -11,6 +15,7 @@ from kerasflow.training import archive
 from kerasflow.training.keras_internals import decide_direction
 
 _GIVEN_BY_KERAS = {"model", "_model", "params", "validation_data"}
+_OF_AN_OPEN_FILE = {"append", "append_header", "csv_file", "writer"}
 
 
 def kept(callbacks: Sequence[Any]) -> list[dict[str, Any]]:
@@ -22,7 +27,7 @@ def kept(callbacks: Sequence[Any]) -> list[dict[str, Any]]:
 
 
 def not_kept(callbacks: Sequence[Any]) -> list[str]:
-    """What they hold that no checkpoint can, such as an open file: `CSVLogger.writer`. Functions remember nothing."""
+    """What they hold that no checkpoint can, such as an open file. Functions remember nothing."""
     return [
         f"{type(callback).__name__}.{name}"
         for callback in callbacks
@@ -50,8 +55,34 @@ def give_back(callbacks: Sequence[Any], states: Sequence[dict[str, Any]]) -> Non
         vars(callback).update(state["attributes"])
 
 
+def cut_files(callbacks: Sequence[Any], epoch: int) -> None:
+    """Lets each `CSVLogger` go on after its rows of the epochs before `epoch`, from 0; before `on_train_begin`, which
+    would begin its file anew.
+    """
+    import keras
+
+    for callback in callbacks:
+        if not isinstance(callback, keras.callbacks.CSVLogger) or not (file := Path(callback.filename)).is_file():
+            continue
+        lines = file.read_bytes().decode("utf-8").splitlines(keepends=True)
+        while len(lines) > 1 and not _is_whole_before(lines[-1], callback.sep, epoch):
+            lines.pop()
+        aside = file.with_name(f".{file.name}.cut")
+        aside.write_text("".join(lines), encoding="utf-8", newline="")
+        aside.replace(file)
+        callback.append = True
+
+
+def _is_whole_before(line: str, sep: str, epoch: int) -> bool:
+    number = line.partition(sep)[0]
+    return line.endswith("\n") and number.isdigit() and int(number) < epoch
+
+
 def _own(callback: Any) -> list[tuple[str, Any]]:
-    return [(name, value) for name, value in vars(callback).items() if name not in _GIVEN_BY_KERAS]
+    import keras
+
+    elsewhere = _GIVEN_BY_KERAS | (_OF_AN_OPEN_FILE if isinstance(callback, keras.callbacks.CSVLogger) else set())
+    return [(name, value) for name, value in vars(callback).items() if name not in elsewhere]
 
 
 def _named(names: list[str]) -> str:

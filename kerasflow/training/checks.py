@@ -12,6 +12,7 @@ from kerasflow.training.compared import check_compared
 from kerasflow.training.feed import Arrays, Feed
 from kerasflow.training.finite import check_finite
 from kerasflow.training.keras_internals import observe_losses
+from kerasflow.training.labels import check_labels
 from kerasflow.training.own_step import OwnStep, own_methods
 from kerasflow.training.refusal import reason, shapes
 from kerasflow.training.stop import Rule, check_rules, flatten
@@ -34,11 +35,11 @@ def prepare(
     if own_methods(model):
         _declare(model, data, validation, stop)
         return
-    _pass(model, data.example(), "")
+    _pass(model, data, "")
     model.optimizer.build(model.trainable_variables)
     names = ["loss", *logs_of_metrics(model)]
     if validation is not None:
-        _pass(model, validation.example(), "validation data: ")
+        _pass(model, validation, "validation data: ")
     model.reset_metrics()
     names += [f"val_{name}" for name in names if validation is not None]
     _check_monitors(stop, names, validation is not None)
@@ -106,10 +107,11 @@ def _declare(model: Any, data: Feed, validation: Feed | None, stop: Sequence[Rul
         _check_monitors(stop, names, validation is not None)
 
 
-def _pass(model: Any, example: Batch, where: str) -> None:
+def _pass(model: Any, data: Feed, where: str) -> None:
     """A few samples through the model, its loss and its metrics; `where` they come from begins a message."""
     import keras
 
+    example = _example(data, where)
     try:
         with keras.StatelessScope(collect_losses=True) as scope:  # so that no state moves, such as a layer's counter
             y_pred = model(example.x, training=False)
@@ -121,10 +123,20 @@ def _pass(model: Any, example: Batch, where: str) -> None:
         losses = observe_losses(model, example.y, y_pred, example.weight)
     for part in losses:
         check_compared(part, where)
+    if isinstance(data, Arrays):
+        check_labels(losses, data.batch.y, where)
     with _fitting(example, y_pred, where):
         model.compute_metrics(example.x, example.y, y_pred, sample_weight=example.weight)
     if not losses and not scope.losses and not model.losses:
         raise TrainingError("there is no cost to lower: give a loss, or call self.add_loss(...) in the model's call")
+
+
+def _example(data: Feed, where: str) -> Batch:
+    """A few samples of data whose faults are told as theirs."""
+    try:
+        return data.example()
+    except TrainingError as error:
+        raise TrainingError(f"{where}{error}") from error
 
 
 @contextmanager
@@ -137,8 +149,19 @@ def _fitting(example: Batch, y_pred: Any, where: str) -> Iterator[None]:
             raise TrainingError(f"{where}the loss needs targets, and no y was given") from error
         raise TrainingError(
             f"{where}the loss or a metric does not fit: a target has shape {shapes(example.y)}, the model's output "
-            f"{shapes(y_pred)}: {reason(error)}"
+            f"{shapes(y_pred)}{_other_loss(example.y, y_pred)}: {reason(error)}"
         ) from error
+
+
+def _other_loss(y: Any, y_pred: Any) -> str:
+    """The loss that would fit, where the shapes of one target and one output tell."""
+    if not hasattr(y, "shape") or not hasattr(y_pred, "shape") or len(y_pred.shape) < 2 or y_pred.shape[-1] == 1:
+        return ""
+    if tuple(y.shape) in (tuple(y_pred.shape[:-1]), (*y_pred.shape[:-1], 1)) and y.dtype.is_integer:
+        return " (integer labels go with sparse_categorical_crossentropy)"
+    if tuple(y.shape) == tuple(y_pred.shape):
+        return " (one number for each output goes with categorical_crossentropy, or with mse)"
+    return ""
 
 
 def _check_monitors(stop: Sequence[Rule], known: list[str], validated: bool) -> None:
@@ -147,8 +170,7 @@ def _check_monitors(stop: Sequence[Rule], known: list[str], validated: bool) -> 
         if monitor is None or monitor in known or monitor in BOOKKEEPING:
             continue
         if not validated and str(monitor).startswith("val_"):
-            missing = [f"val_{name}" for name in known]
-            hint = "; there is no validation data" + ("" if monitor in missing else did_you_mean(monitor, missing))
+            hint = "; there is no validation data"
         else:
             hint = did_you_mean(monitor, known) or f"; there are {', '.join(known)}"
         raise TrainingError(f"{type(rule).__name__} watches {monitor!r}, which this training does not have{hint}")

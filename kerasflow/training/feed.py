@@ -6,12 +6,13 @@ import itertools
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from kerasflow.errors import TrainingError
-from kerasflow.training.refusal import reason
+from kerasflow.training.refusal import reason, shapes
 from kerasflow.training.window import Batch
 
 
@@ -215,6 +216,8 @@ class Streamed:
         if first is None:
             raise TrainingError("the dataset has no batch")
         batch = self.batch(first)
+        if any(leaf is not None and leaf.shape.rank == 0 for leaf in keras.tree.flatten(tuple(batch))):
+            raise TrainingError("the dataset gives single samples, not batches; call its .batch(32) first")
         return Batch(
             *(keras.tree.map_structure(lambda leaf: None if leaf is None else leaf[:2], part) for part in batch)
         )
@@ -225,6 +228,19 @@ class Streamed:
             return iter(())
         items = map(self.source.__getitem__, range(self.windows or 0)) if self._by_index else iter(self.source)
         return map(self.batch, itertools.islice(items, self.windows))
+
+    def odd_batch(self) -> str:
+        """The first batch of other shapes than the ones before it, in words; empty if all are alike."""
+        import tensorflow as tf
+
+        usual = ""
+        with suppress(tf.errors.OpError):  # then it is not the shapes
+            for number, batch in enumerate(self.anew(), 1):
+                found = shapes(batch.x)
+                usual = usual or found
+                if found != usual:
+                    return f"batch {number} has samples of shape {found}, and those before it of shape {usual}"
+        return ""
 
     def batch(self, item: Any) -> Batch:
         """A batch as the dataset gives it, as tensors: `(x, y, weights)`."""
@@ -357,12 +373,15 @@ def as_arrays(given: Any) -> Any:
     return array(given) if hasattr(given, "shape") else keras.tree.map_structure(array, given)
 
 
-def _same_length(*parts: Any) -> int:
+def _same_length(x: Any, y: Any, weight: Any) -> int:
     import keras
 
-    lengths = [_samples(leaf) for part in parts for leaf in keras.tree.flatten(part) if leaf is not None]
+    named = zip(("x", "y", "weights"), (x, y, weight), strict=True)
+    found = [(name, _samples(leaf)) for name, part in named for leaf in keras.tree.flatten(part) if leaf is not None]
+    lengths = [length for _, length in found]
     if len(set(lengths)) > 1:
-        raise TrainingError(f"x, y and weights must have as many samples each, got {', '.join(map(str, lengths))}")
+        told = ", ".join(f"{length} in {name}" for name, length in found)
+        raise TrainingError(f"x, y and weights must have as many samples each, got {told}")
     if not lengths or lengths[0] == 0:
         raise TrainingError("there are no samples to train on")
     return lengths[0]

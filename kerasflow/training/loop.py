@@ -177,6 +177,8 @@ class _Loop:
         settings, history, callbacks, state = self.settings, self.history, self.callbacks, self.state
         self.model.stop_training = False
         forget_restored_epoch(self.model)
+        if state is not None:
+            callback_state.cut_files(settings.callbacks, state.epoch)
         callbacks.on_train_begin()
         logs: dict[str, float] = {}
         first = restored_epoch(self.model) or settings.initial_epoch
@@ -334,9 +336,10 @@ class _Loop:
             epoch = self.history.rows[-1]["epoch"]
             text = f"callback: one of {', '.join(names)} asked to stop after epoch {epoch}"
             return rules.Reason(text, rule="callback", epoch=epoch, callbacks=names)
-        if reason is not None and reason.data["rule"] == "divergence" and isinstance(self.data, Streamed):
-            found = culprit(self.data.anew())
-            return rules.Reason(f"{reason}; {found}", **reason.data, found=found) if found else reason
+        if reason is not None and reason.data["rule"] == "divergence":
+            found = culprit(self.data.anew()) if isinstance(self.data, Streamed) else ""
+            more = {"found": found} if found else {}
+            return rules.Reason(f"{reason}; {found or 'a smaller learning rate may help'}", **reason.data, **more)
         return reason
 
 

@@ -50,7 +50,7 @@ def making(model: Any) -> str | None:
         ]
     except (_ForeignPart, NotImplementedError, TypeError, ValueError):
         return None
-    return _without_names(json.dumps(told), [layer.name for layer in layers])
+    return _without_names(json.dumps(told, default=repr), [layer.name for layer in layers])
 
 
 def _is_keras_own(module: str) -> bool:

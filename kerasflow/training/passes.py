@@ -13,10 +13,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from kerasflow.errors import TrainingError
 from kerasflow.training.device_copy import device_copy
 from kerasflow.training.feed import Arrays, Feed, Segment, Streamed
 from kerasflow.training.program import Compiler, spec_of
-from kerasflow.training.refusal import explained
+from kerasflow.training.refusal import called_back, explained
 from kerasflow.training.window import Batch
 from kerasflow.training.work import Work
 
@@ -259,7 +260,12 @@ class _Pulled:
 
     def advance(self, most: int) -> int:
         wanted = most if self.left is None else min(most, self.left)
-        stepped = int(self.call(self.program, self.inputs, self.iterator, wanted)) if wanted else 0
+        try:
+            stepped = int(self.call(self.program, self.inputs, self.iterator, wanted)) if wanted else 0
+        except TrainingError as error:
+            if odd := self.data.odd_batch():
+                raise TrainingError(f"{error}; {odd}") from error
+            raise
         if wanted and not stepped and self.data.cut_by_epochs:
             raise self.data.no_more(self.epoch)
         self.ended = not stepped
@@ -303,7 +309,8 @@ class _Handed:
         self.windows, self.drawn = self.data.epoch(epoch, window), None
 
     def finished(self) -> bool:
-        self.drawn = self.drawn or next(self.windows, None)
+        with called_back():
+            self.drawn = self.drawn or next(self.windows, None)
         return self.drawn is None
 
     def advance(self, most: int) -> int:

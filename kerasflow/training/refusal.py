@@ -14,6 +14,8 @@ _PLACE = re.compile(r"^\(\d+\) \w+:\s*|\{\{function_node [^}]*\}\}\s*|\s*\[Op:[^
 
 # What an assertion in a program says, before the numbers that it compared.
 _ASSERTED = re.compile(r"assertion failed: \[(.*?)\] \[Condition")
+# The sparse cross-entropy's sentence, before every label of the batch.
+_LABEL = re.compile(r"Received a label value of (-?\d+) which is outside the valid range of \[(\d+), (\d+)\)")
 # XLA's list of what it cannot compile. Arguments it takes of every kind but text.
 _NO_KERNEL = re.compile(r"(\w+) \(No registered '\w+' OpKernel for XLA")
 
@@ -28,7 +30,8 @@ def explained(engine: str, x: Any) -> Iterator[None]:
     import tensorflow as tf
 
     try:
-        yield
+        with called_back():
+            yield
     except tf.errors.ResourceExhaustedError as error:
         raise TrainingError(
             f"a batch of samples of shape {shapes(x)} does not fit in memory; give a smaller micro_batch_size"
@@ -41,6 +44,21 @@ def explained(engine: str, x: Any) -> Iterator[None]:
         raise TrainingError(f"the model refuses a batch of samples of shape {shapes(x)}: {reason(error)}") from error
 
 
+@contextmanager
+def called_back() -> Iterator[None]:
+    """Around what may call Python within TensorFlow, such as the generator behind a `tf.data.Dataset`.
+
+    Raises:
+        TrainingError: that has failed, with what it raised.
+    """
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.UnknownError as error:
+        raise TrainingError(f"code that TensorFlow calls has failed: {reason(error)}") from error
+
+
 def reason(error: BaseException) -> str:
     """The sentence of a framework's error that says what is wrong, without where in its own code it was."""
     told = str(error).strip()
@@ -48,6 +66,9 @@ def reason(error: BaseException) -> str:
         told = told.split("\n\t [[")[0].strip().splitlines()[-1].strip()
     if asserted := _ASSERTED.search(told):
         return asserted[1].replace("\\'", "'")
+    if label := _LABEL.search(told):
+        last = int(label[3]) - 1
+        return f"a target is the label {label[1]}, and labels are {label[2]} to {last} here, one for each output"
     missing = _NO_KERNEL.findall(told)
     if missing:
         names = ", ".join("text" if name == "_Arg" else name for name in dict.fromkeys(missing))

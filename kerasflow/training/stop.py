@@ -188,7 +188,7 @@ class Divergence:
                 epoch = rows[-1]["epoch"]
                 at = {"update": rows[-1]["updates"]} if name == "loss" and "updates" in rows[-1] else {}
                 where = f"in epoch {epoch}, by update {at['update']}" if at else f"after epoch {epoch}"
-                text = f"divergence: {name} is {value} {where}; a smaller learning rate may help"
+                text = f"divergence: {name} is {value} {where}"
                 return Reason(text, rule="divergence", epoch=epoch, monitor=name, **at)
         return None
 

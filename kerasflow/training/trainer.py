@@ -241,7 +241,10 @@ def _validation(given: Any, batch_size: int, steps: int | None = None) -> Any:
     if given is None:
         return None
     parts = given if isinstance(given, tuple | list) else (given,)
-    return feed(*parts, batch_size=batch_size, seed=None, steps=steps, go_on=False)
+    try:
+        return feed(*parts, batch_size=batch_size, seed=None, steps=steps, go_on=False)
+    except TrainingError as error:
+        raise TrainingError(f"validation data: {error}") from error
 
 
 def _hold_out(x: Any, y: Any, weight: Any, share: float) -> tuple[Any, Any, Any, Any]:

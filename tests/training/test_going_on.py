@@ -191,6 +191,36 @@ def test_callbacks_with_a_least_delta_decide_as_if_never_interrupted(
     assert_goes_on(fit, tmp_path, before_epoch, [1, 3, 4, 7])
 
 
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize("settings", [{}, {"separator": ";"}, {"append": True}])
+def test_a_csv_logger_goes_on_in_its_file(classifier: Any, data: Any, tmp_path: Path, settings: Any) -> None:
+    """Which may have rows that the checkpoint does not know, the last of them torn."""
+
+    def fit(log: Path, folder: Path, *callbacks: Any) -> None:
+        logger = keras.callbacks.CSVLogger(str(log), **settings)
+        kf.fit(
+            classifier(),
+            *data,
+            validation_data=data,
+            epochs=4,
+            callbacks=[logger, *callbacks],
+            verbose=0,
+            engine="eager",
+            checkpoints=folder,
+        )
+
+    whole, log = tmp_path / "whole.csv", tmp_path / "log.csv"
+    fit(whole, tmp_path / "whole", before_epoch(1000))
+    with pytest.raises(Killed):
+        fit(log, tmp_path / "checkpoints", before_epoch(2))
+    written = log.read_bytes()
+    sep = settings.get("separator", ",").encode()
+    log.write_bytes(written + sep.join([b"2", *[b"0.5"] * 4]) + b"\r\n3" + sep + b"0.")
+    fit(log, tmp_path / "checkpoints", before_epoch(1000))
+    assert log.read_bytes() == whole.read_bytes()
+    assert log.read_bytes().startswith(written)
+
+
 def test_fewer_epochs_than_the_checkpoint_has_begun_are_refused(classifier: Any, data: Any, tmp_path: Path) -> None:
     def fit(callback: Any, epochs: int) -> None:
         checkpoints = Checkpoints(tmp_path, every=0.0, share=1e9)

@@ -146,3 +146,20 @@ def test_validation_split_holds_out_the_samples_that_keras_does(classifier, data
 
     kf.fit(classifier(), x, y, batch_size=1, validation_split=share, verbose=0, engine="eager", callbacks=[Sizes()])
     assert (max(seen) + 1, -min(seen)) == (len(kept), len(held))
+
+
+def test_adam_moves_a_word_by_its_whole_gradient_where_keras_squares_each_place_by_itself() -> None:
+    """Adam's first step is the learning rate, whatever the gradient is; a word stands 16 times in this batch."""
+
+    def largest_step(train) -> float:
+        keras.utils.set_random_seed(0)
+        layers = [keras.Input((2,), dtype="int64"), keras.layers.Embedding(5, 3), keras.layers.Flatten()]
+        model = keras.Sequential([*layers, keras.layers.Dense(2, "softmax")])
+        model.compile(keras.optimizers.Adam(0.001), "sparse_categorical_crossentropy")
+        before = model.get_weights()[0]
+        train(model)
+        return float(np.abs(model.get_weights()[0] - before).max())
+
+    x, y = np.full((16, 2), [3, 0]), np.ones(16, int)
+    assert largest_step(lambda model: kf.fit(model, x, y, batch_size=16, verbose=0)) == pytest.approx(0.001, rel=1e-3)
+    assert largest_step(lambda model: model.fit(x, y, batch_size=16, verbose=0)) == pytest.approx(0.004, rel=1e-2)

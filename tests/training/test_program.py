@@ -8,6 +8,7 @@ import weakref
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import kerasflow as kf
 from kerasflow.training.making import making
@@ -188,3 +189,33 @@ def test_a_part_that_is_not_keras_own_is_compiled_for_its_model_alone(layer, met
     assert built(made) is None
     trained(made, 0)
     assert not pool
+
+
+def reader(words):
+    vectors = LAYERS.TextVectorization(max_tokens=9, output_sequence_length=2)
+    vectors.adapt(words)
+    made = keras.Sequential(
+        [keras.Input((), dtype="string"), vectors, LAYERS.Embedding(9, 3), LAYERS.Flatten(), LAYERS.Dense(2, "softmax")]
+    )
+    made.compile(keras.optimizers.SGD(0.5), "sparse_categorical_crossentropy")
+    return made
+
+
+def test_a_model_that_reads_text_trains_by_its_own_vocabulary():
+    texts, y = np.array(["good", "bad", "good bad", "bad bad"] * 4), np.array([1, 0, 1, 0] * 4)
+    words = {"known": ["good", "bad"], "unknown": ["cat", "dog"]}
+    rows = {}
+    for name, known in words.items():
+        keras.utils.set_random_seed(0)
+        rows[name] = [
+            row["loss"]
+            for row in kf.fit(reader(known), texts, y, epochs=3, batch_size=16, verbose=0, engine="graph").rows
+        ]
+        keras.utils.set_random_seed(0)
+        expected = (
+            reader(known).fit(tf.constant(texts), y, epochs=3, verbose=0, shuffle=False, batch_size=16).history["loss"]
+        )
+        np.testing.assert_allclose(rows[name], expected, rtol=1e-5)
+    assert rows["known"] != rows["unknown"]
+    with pytest.raises(kf.TrainingError, match="engine 'xla' cannot run this model"):
+        kf.fit(reader(words["known"]), texts, y, epochs=3, verbose=0, engine="xla")

@@ -245,7 +245,7 @@ REFUSED = {
     "micro-batches larger than the batch": ({"batch_size": 8, "micro_batch_size": 9}, "micro_batch_size=9"),
     "an engine that is none": ({"engine": "grpah"}, "did you mean 'graph'?"),
     "no targets": ({"y": None}, "no y was given"),
-    "numbers of other samples": ({"y": Y[:30]}, "as many samples each, got 40, 30"),
+    "numbers of other samples": ({"y": Y[:30]}, "as many samples each, got 40 in x, 30 in y"),
     "a generator that ends": ({"x": iter([(X, Y)] * 4), "y": None}, "the generator ended after 4 batches"),
 }
 

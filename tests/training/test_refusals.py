@@ -29,8 +29,8 @@ def spoilt(array, value, *rows):
 REFUSED = {
     "a micro-batch larger than the batch": ({}, (X, Y), {"batch_size": 8, "micro_batch_size": 9}, "micro_batch_size=9"),
     "a batch of nothing": ({}, (X, Y), {"batch_size": 0}, "batch_size=0"),
-    "lengths that differ": ({}, (X, Y[:30]), {}, "as many samples each, got 40, 30"),
-    "weights of another length": ({}, (X, Y), {"sample_weight": np.ones(3)}, "got 40, 40, 3"),
+    "lengths that differ": ({}, (X, Y[:30]), {}, "as many samples each, got 40 in x, 30 in y"),
+    "weights of another length": ({}, (X, Y), {"sample_weight": np.ones(3)}, "got 40 in x, 40 in y, 3 in weights"),
     "no samples": ({}, (X[:0], Y[:0]), {}, "no samples"),
     "a number for x": ({}, (5.0, Y), {}, "expected an array of shape (n_samples, ...)"),
     "objects": ({}, (np.array([[None] * 4] * 40), Y), {}, "numbers or text of one kind"),
@@ -50,7 +50,46 @@ REFUSED = {
         {"validation_data": (X[:, :2], Y)},
         "validation data: the model cannot",
     ),
-    "a label that the head lacks": ({}, (X, Y + 1), {}, "Received a label value of 3"),
+    "labels from 1 on": (
+        {},
+        (X, Y + 1),
+        {},
+        "row 2 of y (counted from 0) has the label 3, but the model has 3 outputs, so labels are 0 to 2; they begin",
+    ),
+    "more labels than outputs": ({}, (X, np.arange(40) % 5), {}, "row 3 of y (counted from 0) has the label 3, but"),
+    "labels from 1 on, of the first samples": ({}, (X, Y + 2), {}, "is the label 3, and labels are 0 to 2 here"),
+    "a label below 0 in a column": ({}, (X, np.r_[Y[:39], -1][:, None]), {}, "row 39 of y (counted from 0) has the"),
+    "validation labels that the model lacks": (
+        {},
+        (X, Y),
+        {"validation_data": (X, np.r_[Y[:39], 7])},
+        "validation data: row 39 of y (counted from 0) has the label 7",
+    ),
+    "validation data of other lengths": (
+        {},
+        (X, Y),
+        {"validation_data": (X, Y[:30])},
+        "validation data: x, y and weights must have as many samples each, got 40 in x, 30 in y",
+    ),
+    "an empty validation dataset": ({}, (X, Y), {"validation_data": dataset().take(0)}, "validation data: the dataset"),
+    "labels for a loss of one-hot rows": (
+        {"loss": "categorical_crossentropy"},
+        (X, Y),
+        {},
+        "the model's output (3,) (integer labels go with sparse_categorical_crossentropy)",
+    ),
+    "one-hot rows for a loss of labels": (
+        {},
+        (X, np.eye(3)[Y]),
+        {},
+        "the model's output (3,) (one number for each output goes with categorical_crossentropy, or with mse)",
+    ),
+    "a dataset of single samples": (
+        {},
+        (dataset().unbatch(),),
+        {},
+        "gives single samples, not batches; call its .batch",
+    ),
     "accumulation in the optimizer": (
         {"optimizer": SGD(gradient_accumulation_steps=4)},
         (X, Y),
@@ -102,6 +141,11 @@ REFUSED = {
 }
 
 
+def failing():
+    yield X[:8], Y[:8]
+    raise OSError("the disk is gone")
+
+
 @pytest.mark.parametrize("case", REFUSED)
 def test_refused_in_one_sentence_before_a_weight_moves(classifier, case) -> None:
     compiling, given, settings, words = REFUSED[case]
@@ -115,14 +159,33 @@ def test_refused_in_one_sentence_before_a_weight_moves(classifier, case) -> None
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("engine", ["eager", "graph"])
-def test_what_only_a_later_batch_shows_is_one_sentence_too(classifier, engine) -> None:
-    labels = np.where(np.arange(40) < 39, Y, 7)
-    for given in ({"x": X, "y": labels}, {"x": X, "y": Y, "validation_data": (X, labels)}):
-        with pytest.raises(
-            kf.TrainingError, match=r"refuses a batch of samples of shape \(4,\): Received a label value of 7"
-        ):
-            kf.fit(classifier(), **given, shuffle=False, verbose=0, engine=engine)
+@pytest.mark.parametrize("engine", ["graph", "eager"])
+def test_code_of_the_users_that_fails_within_tensorflow_is_named(classifier, engine) -> None:
+    kinds = tf.TensorSpec([None, 4]), tf.TensorSpec([None], tf.int64)
+    with pytest.raises(kf.TrainingError, match="the disk is gone") as refused:
+        kf.fit(classifier(), tf.data.Dataset.from_generator(failing, output_signature=kinds), engine=engine, verbose=0)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("engine", ["graph", "eager"])
+def test_a_label_that_comes_late_in_a_stream_is_named(classifier, engine) -> None:
+    stream = tf.data.Dataset.from_tensor_slices((X, np.r_[Y[:39], 9])).batch(8)
+    for given in ({"x": stream}, {"x": X, "y": Y, "validation_data": stream}):
+        with pytest.raises(kf.TrainingError, match="a target is the label 9, and labels are 0 to 2 here") as refused:
+            kf.fit(classifier(), **given, engine=engine, verbose=0)
+        assert "\n" not in str(refused.value)
+
+
+def test_a_batch_of_another_shape_within_tensorflow_is_named(classifier) -> None:
+    kinds = tf.TensorSpec([None, None]), tf.TensorSpec([None], tf.int64)
+    stream = tf.data.Dataset.from_generator(
+        lambda: iter([(X[:8], Y[:8]), (X[8:16], Y[8:16]), (X[:8, :2], Y[:8])]), output_signature=kinds
+    )
+    with pytest.raises(
+        kf.TrainingError, match=r"batch 3 has samples of shape \(2,\), and those before it of"
+    ) as refused:
+        kf.fit(classifier(), stream, engine="graph", verbose=0)
+    assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("engine", ["eager", "graph", "xla"])

@@ -212,7 +212,7 @@ def test_the_columns_that_measure_the_loop_can_be_watched(classifier, data) -> N
     [
         ("acuracy", "Plateau watches 'acuracy', which this training does not have, did you mean 'accuracy'?"),
         ("val_loss", "there is no validation data"),
-        ("val_los", "there is no validation data, did you mean 'val_loss'"),
+        ("val_los", "there is no validation data"),
         ("f2", "there are loss, accuracy"),
     ],
 )

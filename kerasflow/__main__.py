@@ -1,0 +1,7 @@
+"""`python -m kerasflow`: the command line, by the interpreter that is to run it."""
+
+from __future__ import annotations
+
+from kerasflow.cli import main
+
+main()

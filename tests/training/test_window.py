@@ -178,6 +178,30 @@ def test_clipping_acts_on_the_windows_gradient(clip):
     assert distance(weights[1], weights[0]) < 1e-10
 
 
+def test_decay_averages_schedules_and_counts_act_once_an_update():
+    """As under Keras on whole batches, the optimizer's own variables included."""
+    rng = np.random.default_rng(17)
+    x, y = rng.normal(size=(N, 5)), rng.integers(0, 3, N)
+
+    def trained(train):
+        model = dense_model("float32")
+        rate = keras.optimizers.schedules.ExponentialDecay(0.5, 1, 0.8)
+        average = {"use_ema": True, "ema_momentum": 0.7, "ema_overwrite_frequency": 2}
+        model.compile(
+            keras.optimizers.SGD(rate, momentum=0.9, weight_decay=0.1, **average), "sparse_categorical_crossentropy"
+        )
+        train(model)
+        return model
+
+    settings = {"batch_size": 8, "epochs": 2, "shuffle": False, "verbose": 0}
+    whole = trained(lambda model: model.fit(x, y, **settings))
+    split = trained(lambda model: kf.fit(model, x, y, micro_batch_size=3, **settings))
+    assert distance(split.get_weights(), whole.get_weights()) < 1e-5
+    for ours, keras_own in zip(split.optimizer.variables, whole.optimizer.variables, strict=True):
+        np.testing.assert_allclose(ours, keras_own, rtol=1e-4, atol=1e-6, err_msg=ours.path)
+    assert int(split.optimizer.iterations) == 2 * -(-N // 8)
+
+
 def norm_model(dtype="float64"):
     keras.utils.set_random_seed(4)
     inputs = keras.Input((5,), dtype=dtype)

@@ -194,8 +194,7 @@ ROWS = (
 
 # Why a target is missed, by row and peer; printed below the table for as long as it is.
 _ARITHMETIC = (
-    "of an update, XLA's forward and backward pass and the plainest step (SGD) are about seven tenths, as leaving out "
-    "parts shows; gathering the samples, Adam, cost and metrics are the rest."
+    "most of an update is XLA's arithmetic, forward and backward; it shrinks no further by asking the host less."
 )
 _CONVOLUTIONS = (
     "nearly all of it is TensorFlow's convolutions, the same for both; what the loop around them can save is"
@@ -203,26 +202,23 @@ _CONVOLUTIONS = (
 REMARKS: dict[tuple[str, str], str] = {
     ("mlp-32", KERAS): _ARITHMETIC,
     ("mlp-32", f"{KERAS}, 64 steps a call"): _ARITHMETIC,
-    ("mlp-first-fit", SKLEARN): (
-        "MLPClassifier compiles nothing. Of kerasflow's fit, tracing takes about 0.4 s, and the first call, in which "
-        "TensorFlow prepares the graph, 0.2 s."
-    ),
-    ("mlp-second-fit", SKLEARN): (
-        "nothing is traced again (a test counts), but 940 updates as a graph, of about 140 kernels each, take most of "
-        "it. `auto` asks the model and the data alone, not what happens to be compiled already, or two runs of one "
-        "spec would round differently."
-    ),
-    ("mobilenet-32", f"{TORCH}, channels last"): (
-        "nearly all of it is TensorFlow's kernels, the same that Keras' fit calls: the CPU seconds of both are equal."
-    ),
+    ("mlp-first-fit", SKLEARN): "MLPClassifier compiles nothing; more than half of kerasflow's fit is tracing and "
+    "TensorFlow's preparing of the graph.",
+    ("mlp-second-fit", SKLEARN): "nothing is traced again (a test counts), but 940 updates as a graph take most of it. "
+    "`auto` asks the model and the data alone, not what happens to be compiled already, or two runs of one spec would "
+    "round differently.",
+    ("mobilenet-32", f"{TORCH}, channels last"): "nearly all of it is TensorFlow's kernels, the same that Keras' fit "
+    "calls: the CPU seconds of both are equal.",
     ("window-time", f"{KERAS}, 512 at once"): f"{_CONVOLUTIONS} in the ratio of CPU seconds.",
     ("window-time", f"{KERAS}, accumulating"): f"{_CONVOLUTIONS} in the ratio of CPU seconds.",
-    ("window-memory", f"{KERAS}, 512 at once"): (
-        "it takes what Keras' fit takes for one batch of 32 (the next line); about 20 MB are for checking and tracing."
-    ),
-    ("window-memory-mobilenet", f"{KERAS}, 512 at once"): (
-        "an eighth would be less than the 1.0 GB that Keras' fit takes for one batch of 32. TensorFlow's threads keep "
-        "memory of their own in glibc's arenas: the peak is 1.2 to 1.4 GB from process to process, and 1.1 GB with "
-        "`MALLOC_ARENA_MAX=1`. The data are 0.1 GB of it, and tracing takes as much."
-    ),
+    (
+        "window-memory",
+        f"{KERAS}, 512 at once",
+    ): "it takes what Keras' fit takes for one batch of 32, see the next line.",
+    (
+        "window-memory-mobilenet",
+        f"{KERAS}, 512 at once",
+    ): "the threads of TensorFlow keep memory of their own in glibc's "
+    "arenas, and how much differs by 0.2 GB between processes; `MALLOC_ARENA_MAX=1 python run.py --only "
+    "window-memory-mobilenet` shows 1.1 GB.",
 }

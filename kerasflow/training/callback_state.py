@@ -1,12 +1,14 @@
 """What Keras' callbacks remember, kept and given back: Keras itself has no way to ask them.
 
-A `CSVLogger` remembers by its file, which goes on.
+A `CSVLogger` remembers by its file, which goes on where it was.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,19 @@ from kerasflow.training import archive
 from kerasflow.training.keras_internals import decide_direction
 
 _GIVEN_BY_KERAS = {"model", "_model", "params", "validation_data"}
-_OF_AN_OPEN_FILE = {"append", "append_header", "csv_file", "writer"}
+_OF_A_LOG = {"append", "append_header", "csv_file", "filename", "sep", "writer"}
 
 
 def kept(callbacks: Sequence[Any]) -> list[dict[str, Any]]:
-    """The class and the plain attributes of each callback, such as `ReduceLROnPlateau.wait`."""
+    """The class and the plain attributes of each callback, such as `ReduceLROnPlateau.wait`, and the bytes that a
+    `CSVLogger` has written.
+    """
     return [
-        {"class": type(callback).__name__, "attributes": {n: v for n, v in _own(callback) if archive.is_plain(v)}}
+        {
+            "class": type(callback).__name__,
+            "attributes": {n: v for n, v in _own(callback) if archive.is_plain(v)},
+            "written": Path(callback.filename).stat().st_size if _is_log(callback) else None,
+        }
         for callback in callbacks
     ]
 
@@ -36,11 +44,11 @@ def not_kept(callbacks: Sequence[Any]) -> list[str]:
     ]
 
 
-def give_back(callbacks: Sequence[Any], states: Sequence[dict[str, Any]]) -> None:
-    """Sets the attributes that were kept; after `on_train_begin`, in which callbacks forget.
+def check(callbacks: Sequence[Any], states: Sequence[dict[str, Any]]) -> None:
+    """Whether these are the callbacks that the states were kept of.
 
     Raises:
-        TrainingError: these are other callbacks.
+        TrainingError: these are others.
     """
     before = [state["class"] for state in states]
     now = [type(callback).__name__ for callback in callbacks]
@@ -49,39 +57,40 @@ def give_back(callbacks: Sequence[Any], states: Sequence[dict[str, Any]]) -> Non
             f"the checkpoint is of a training with {_named(before)}, and this one has {_named(now)}; "
             "give the same callbacks in the same order, or begin in another folder"
         )
+
+
+@contextmanager
+def logs_going_on(callbacks: Sequence[Any], states: Sequence[dict[str, Any]]) -> Iterator[None]:
+    """Around `on_train_begin`, in which a `CSVLogger` would begin its file anew: it goes on after what was written."""
+    logs = [pair for pair in zip(callbacks, states, strict=True) if pair[1].get("written") is not None]
+    appending = [callback.append for callback, _ in logs]
+    for callback, state in logs:
+        if Path(callback.filename).is_file():
+            os.truncate(callback.filename, min(state["written"], Path(callback.filename).stat().st_size))
+        callback.append = True
+    yield
+    for (callback, _), before in zip(logs, appending, strict=True):
+        callback.append = before
+
+
+def give_back(callbacks: Sequence[Any], states: Sequence[dict[str, Any]]) -> None:
+    """Sets the attributes that were kept; after `on_train_begin`, in which callbacks forget."""
+    check(callbacks, states)
     for callback, state in zip(callbacks, states, strict=True):
         if "monitor_op" not in state["attributes"]:  # a function by then: the one thing that Keras decides as it trains
             decide_direction(callback)
         vars(callback).update(state["attributes"])
 
 
-def cut_files(callbacks: Sequence[Any], epoch: int) -> None:
-    """Lets each `CSVLogger` go on after its rows of the epochs before `epoch`, from 0; before `on_train_begin`, which
-    would begin its file anew.
-    """
+def _is_log(callback: Any) -> bool:
+    """Whether a callback writes a file of this machine that can go on."""
     import keras
 
-    for callback in callbacks:
-        if not isinstance(callback, keras.callbacks.CSVLogger) or not (file := Path(callback.filename)).is_file():
-            continue
-        lines = file.read_bytes().decode("utf-8").splitlines(keepends=True)
-        while len(lines) > 1 and not _is_whole_before(lines[-1], callback.sep, epoch):
-            lines.pop()
-        aside = file.with_name(f".{file.name}.cut")
-        aside.write_text("".join(lines), encoding="utf-8", newline="")
-        aside.replace(file)
-        callback.append = True
-
-
-def _is_whole_before(line: str, sep: str, epoch: int) -> bool:
-    number = line.partition(sep)[0]
-    return line.endswith("\n") and number.isdigit() and int(number) < epoch
+    return isinstance(callback, keras.callbacks.CSVLogger) and Path(callback.filename).is_file()
 
 
 def _own(callback: Any) -> list[tuple[str, Any]]:
-    import keras
-
-    elsewhere = _GIVEN_BY_KERAS | (_OF_AN_OPEN_FILE if isinstance(callback, keras.callbacks.CSVLogger) else set())
+    elsewhere = _GIVEN_BY_KERAS | (_OF_A_LOG if _is_log(callback) else set())
     return [(name, value) for name, value in vars(callback).items() if name not in elsewhere]
 
 

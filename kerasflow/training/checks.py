@@ -12,9 +12,9 @@ from kerasflow.training.compared import check_compared
 from kerasflow.training.feed import Arrays, Feed
 from kerasflow.training.finite import check_finite
 from kerasflow.training.keras_internals import observe_losses
-from kerasflow.training.labels import check_labels
+from kerasflow.training.labels import check_labels, counts_labels
 from kerasflow.training.own_step import OwnStep, own_methods
-from kerasflow.training.refusal import reason, shapes
+from kerasflow.training.refusal import called_back, reason, shapes
 from kerasflow.training.stop import Rule, check_rules, flatten
 from kerasflow.training.window import Batch
 
@@ -119,13 +119,13 @@ def _pass(model: Any, data: Feed, where: str) -> None:
         raise TrainingError(
             f"{where}the model cannot take samples of shape {shapes(example.x)}: {reason(error)}"
         ) from error
-    with _fitting(example, y_pred, where):
+    if isinstance(data, Arrays):
+        check_labels(model.loss, data.batch.y, y_pred, where)
+    with _fitting(model, example, y_pred, where):
         losses = observe_losses(model, example.y, y_pred, example.weight)
     for part in losses:
         check_compared(part, where)
-    if isinstance(data, Arrays):
-        check_labels(losses, data.batch.y, where)
-    with _fitting(example, y_pred, where):
+    with _fitting(model, example, y_pred, where):
         model.compute_metrics(example.x, example.y, y_pred, sample_weight=example.weight)
     if not losses and not scope.losses and not model.losses:
         raise TrainingError("there is no cost to lower: give a loss, or call self.add_loss(...) in the model's call")
@@ -134,13 +134,14 @@ def _pass(model: Any, data: Feed, where: str) -> None:
 def _example(data: Feed, where: str) -> Batch:
     """A few samples of data whose faults are told as theirs."""
     try:
-        return data.example()
+        with called_back():
+            return data.example()
     except TrainingError as error:
         raise TrainingError(f"{where}{error}") from error
 
 
 @contextmanager
-def _fitting(example: Batch, y_pred: Any, where: str) -> Iterator[None]:
+def _fitting(model: Any, example: Batch, y_pred: Any, where: str) -> Iterator[None]:
     """Around the loss and the metrics: what they raise becomes one sentence with both shapes."""
     try:
         yield
@@ -149,17 +150,18 @@ def _fitting(example: Batch, y_pred: Any, where: str) -> Iterator[None]:
             raise TrainingError(f"{where}the loss needs targets, and no y was given") from error
         raise TrainingError(
             f"{where}the loss or a metric does not fit: a target has shape {shapes(example.y)}, the model's output "
-            f"{shapes(y_pred)}{_other_loss(example.y, y_pred)}: {reason(error)}"
+            f"{shapes(y_pred)}{_other_loss(model.loss, example.y, y_pred)}: {reason(error)}"
         ) from error
 
 
-def _other_loss(y: Any, y_pred: Any) -> str:
+def _other_loss(loss: Any, y: Any, y_pred: Any) -> str:
     """The loss that would fit, where the shapes of one target and one output tell."""
     if not hasattr(y, "shape") or not hasattr(y_pred, "shape") or len(y_pred.shape) < 2 or y_pred.shape[-1] == 1:
         return ""
-    if tuple(y.shape) in (tuple(y_pred.shape[:-1]), (*y_pred.shape[:-1], 1)) and y.dtype.is_integer:
+    outputs, labels = tuple(y_pred.shape), tuple(y.shape) in (tuple(y_pred.shape[:-1]), (*y_pred.shape[:-1], 1))
+    if labels and y.dtype.is_integer and not counts_labels(loss):
         return " (integer labels go with sparse_categorical_crossentropy)"
-    if tuple(y.shape) == tuple(y_pred.shape):
+    if tuple(y.shape) == outputs and counts_labels(loss):
         return " (one number for each output goes with categorical_crossentropy, or with mse)"
     return ""
 

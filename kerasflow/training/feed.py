@@ -6,13 +6,12 @@ import itertools
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from kerasflow.errors import TrainingError
-from kerasflow.training.refusal import reason, shapes
+from kerasflow.training.refusal import reason
 from kerasflow.training.window import Batch
 
 
@@ -228,19 +227,6 @@ class Streamed:
             return iter(())
         items = map(self.source.__getitem__, range(self.windows or 0)) if self._by_index else iter(self.source)
         return map(self.batch, itertools.islice(items, self.windows))
-
-    def odd_batch(self) -> str:
-        """The first batch of other shapes than the ones before it, in words; empty if all are alike."""
-        import tensorflow as tf
-
-        usual = ""
-        with suppress(tf.errors.OpError):  # then it is not the shapes
-            for number, batch in enumerate(self.anew(), 1):
-                found = shapes(batch.x)
-                usual = usual or found
-                if found != usual:
-                    return f"batch {number} has samples of shape {found}, and those before it of shape {usual}"
-        return ""
 
     def batch(self, item: Any) -> Batch:
         """A batch as the dataset gives it, as tensors: `(x, y, weights)`."""

@@ -110,10 +110,13 @@ def _copes(model: Any, batch: Batch) -> bool:
     """Whether cost and gradient of these samples are finite."""
     import tensorflow as tf
 
-    with tf.GradientTape() as tape:
-        y_pred = model(batch.x, training=False)
-        parts = observe_losses(model, batch.y, y_pred, batch.weight)
-        cost = tf.add_n([tf.cast(tf.reduce_sum(part.value), tf.float32) for part in parts]) if parts else None
+    try:
+        with tf.GradientTape() as tape:
+            y_pred = model(batch.x, training=False)
+            parts = observe_losses(model, batch.y, y_pred, batch.weight)
+            cost = tf.add_n([tf.cast(tf.reduce_sum(part.value), tf.float32) for part in parts]) if parts else None
+    except tf.errors.InvalidArgumentError:  # such as NaN for a label
+        return False
     if cost is None:
         return True
     gradients = tape.gradient(cost, [v.value for v in model.trainable_variables])

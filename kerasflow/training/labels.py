@@ -2,41 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from kerasflow.errors import TrainingError
-from kerasflow.training.keras_internals import Observed
 
 
-def check_labels(parts: Sequence[Observed], y: Any, where: str = "") -> None:
+def counts_labels(loss: Any) -> bool:
+    """Whether the loss of a model with one output is Keras' sparse cross-entropy, by name or as an object."""
+    import keras
+
+    if isinstance(loss, str):
+        return loss in ("sparse_categorical_crossentropy", "SparseCategoricalCrossentropy")
+    return getattr(loss, "fn", loss) is keras.losses.sparse_categorical_crossentropy
+
+
+def check_labels(loss: Any, y: Any, y_pred: Any, where: str = "") -> None:
     """Holds the labels of a sparse cross-entropy to 0 ... outputs - 1, whichever samples they belong to.
 
     Args:
-        parts: the losses, observed on a few samples.
-        y: targets of all samples, a NumPy array; of several outputs nothing is known here.
+        loss: as it was given to `compile`; of several outputs nothing is known here.
+        y: targets of all samples, a NumPy array.
+        y_pred: the output for some, `(n, ..., n_classes)`.
         where: begins the message, such as `validation data: `.
 
     Raises:
         TrainingError: with the first label that is none, and its row.
     """
-    if len(parts) != 1 or type(y) is not np.ndarray or y.dtype.kind not in "biuf" or not y.size:
+    if not counts_labels(loss) or type(y) is not np.ndarray or y.dtype.kind not in "biuf" or not y.size:
         return
-    (part,) = parts
-    function = getattr(part.loss, "fn", None)
-    classes = part.y_pred.shape[-1]
-    if getattr(function, "__name__", "") != "sparse_categorical_crossentropy" or classes is None:
+    classes, lowest, highest = getattr(y_pred, "shape", [None])[-1], y.min(), y.max()
+    if classes is None or (lowest > -1 and highest < classes):
         return
-    wrong = ~((y >= 0) & (y < classes))
-    if (ignored := getattr(part.loss, "ignore_class", None)) is not None:
+    wrong = (y <= -1) | (y >= classes)  # NaN is neither
+    ignored = getattr(loss, "ignore_class", None) or getattr(loss, "_fn_kwargs", {}).get("ignore_class")
+    if ignored is not None:
         wrong &= y != ignored
     if not wrong.any():
         return
     row = int(np.argmax(wrong.reshape(len(y), -1).any(axis=1)))
     label = y[row][wrong[row]].flat[0] if y.ndim > 1 else y[row]
-    if y.min() == 1 and y.max() == classes:
+    if (lowest, highest) == (1, classes):
         advice = "they begin at 1, so subtract 1"
     else:
         advice = "give the model as many outputs as there are classes, or number the classes from 0"

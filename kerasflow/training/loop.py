@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, Literal, NamedTuple, get_args
@@ -132,6 +133,7 @@ class _Loop:
         self.decisive = _decisive(data, settings, self.history)
         if self.state is not None:
             self.state.check(model, self.decisive)
+            callback_state.check(settings.callbacks, self.state.callbacks)
             if self.state.window and settings.epochs <= self.state.epoch:
                 raise TrainingError(
                     f"the checkpoint is within epoch {self.state.epoch + 1}, and epochs={settings.epochs} ends before "
@@ -177,9 +179,8 @@ class _Loop:
         settings, history, callbacks, state = self.settings, self.history, self.callbacks, self.state
         self.model.stop_training = False
         forget_restored_epoch(self.model)
-        if state is not None:
-            callback_state.cut_files(settings.callbacks, state.epoch)
-        callbacks.on_train_begin()
+        with callback_state.logs_going_on(settings.callbacks, state.callbacks) if state else nullcontext():
+            callbacks.on_train_begin()
         logs: dict[str, float] = {}
         first = restored_epoch(self.model) or settings.initial_epoch
         if settings.checkpoints and (lost := callback_state.not_kept(settings.callbacks)):

@@ -48,9 +48,17 @@ def making(model: Any) -> str | None:
             [[list(v.shape), v.dtype, v.trainable] for v in all_variables(model)],
             [keras.config.floatx(), keras.config.epsilon()],
         ]
+        text = json.dumps(told, default=_text)
     except (_ForeignPart, NotImplementedError, TypeError, ValueError):
         return None
-    return _without_names(json.dumps(told, default=repr), [layer.name for layer in layers])
+    return _without_names(text, [layer.name for layer in layers])
+
+
+def _text(value: Any) -> str:
+    """Words, as a layer that reads text holds them; whoever looks them up in a table of its own shares no program."""
+    if isinstance(value, bytes):
+        return repr(value)
+    raise TypeError(type(value).__name__)
 
 
 def _is_keras_own(module: str) -> bool:

@@ -13,7 +13,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from kerasflow.errors import TrainingError
 from kerasflow.training.device_copy import device_copy
 from kerasflow.training.feed import Arrays, Feed, Segment, Streamed
 from kerasflow.training.program import Compiler, spec_of
@@ -260,12 +259,7 @@ class _Pulled:
 
     def advance(self, most: int) -> int:
         wanted = most if self.left is None else min(most, self.left)
-        try:
-            stepped = int(self.call(self.program, self.inputs, self.iterator, wanted)) if wanted else 0
-        except TrainingError as error:
-            if odd := self.data.odd_batch():
-                raise TrainingError(f"{error}; {odd}") from error
-            raise
+        stepped = int(self.call(self.program, self.inputs, self.iterator, wanted)) if wanted else 0
         if wanted and not stepped and self.data.cut_by_epochs:
             raise self.data.no_more(self.epoch)
         self.ended = not stepped

@@ -16,6 +16,8 @@ _PLACE = re.compile(r"^\(\d+\) \w+:\s*|\{\{function_node [^}]*\}\}\s*|\s*\[Op:[^
 _ASSERTED = re.compile(r"assertion failed: \[(.*?)\] \[Condition")
 # The sparse cross-entropy's sentence, before every label of the batch.
 _LABEL = re.compile(r"Received a label value of (-?\d+) which is outside the valid range of \[(\d+), (\d+)\)")
+# What Python raised within TensorFlow, which gives it a class of its own.
+_PYTHONS_OWN = re.compile(r"(\w+: [^\n]*)\nTraceback \(most recent call last\)")
 # XLA's list of what it cannot compile. Arguments it takes of every kind but text.
 _NO_KERNEL = re.compile(r"(\w+) \(No registered '\w+' OpKernel for XLA")
 
@@ -55,8 +57,10 @@ def called_back() -> Iterator[None]:
 
     try:
         yield
-    except tf.errors.UnknownError as error:
-        raise TrainingError(f"code that TensorFlow calls has failed: {reason(error)}") from error
+    except tf.errors.OpError as error:
+        if raised := _PYTHONS_OWN.search(str(error)):
+            raise TrainingError(f"code that TensorFlow calls, such as a generator, has failed: {raised[1]}") from error
+        raise
 
 
 def reason(error: BaseException) -> str:

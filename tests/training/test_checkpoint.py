@@ -297,9 +297,10 @@ def test_what_cannot_be_kept_of_a_callback_is_named(tmp_path: Path) -> None:
     class Noting(keras.callbacks.Callback):
         pass
 
-    noting = Noting()
-    with (tmp_path / "notes").open("w") as noting.file:
-        assert callback_state.not_kept([noting, keras.callbacks.CSVLogger("log.csv")]) == ["Noting.file"]
+    noting, logger = Noting(), keras.callbacks.CSVLogger(str(tmp_path / "log.csv"))
+    logger.on_train_begin()
+    with (tmp_path / "notes").open("w") as noting.file, logger.csv_file:
+        assert callback_state.not_kept([noting, logger]) == ["Noting.file"]
 
 
 # --- Ctrl-C and SIGTERM

@@ -209,16 +209,22 @@ def test_a_csv_logger_goes_on_in_its_file(classifier: Any, data: Any, tmp_path: 
             checkpoints=folder,
         )
 
-    whole, log = tmp_path / "whole.csv", tmp_path / "log.csv"
-    fit(whole, tmp_path / "whole", before_epoch(1000))
-    with pytest.raises(Killed):
-        fit(log, tmp_path / "checkpoints", before_epoch(2))
-    written = log.read_bytes()
-    sep = settings.get("separator", ",").encode()
-    log.write_bytes(written + sep.join([b"2", *[b"0.5"] * 4]) + b"\r\n3" + sep + b"0.")
-    fit(log, tmp_path / "checkpoints", before_epoch(1000))
-    assert log.read_bytes() == whole.read_bytes()
-    assert log.read_bytes().startswith(written)
+    for moment in (0, 2):
+        folder, whole, log = (tmp_path / f"{name}{moment}" for name in ("checkpoints", "whole.csv", "log.csv"))
+        if settings.get("append"):
+            for file in (whole, log):
+                file.write_text("epoch,of,an,older,training\n7,1,1,1,1\n")
+        fit(whole, tmp_path / f"whole{moment}", before_epoch(1000))
+        with pytest.raises(Killed):
+            fit(log, folder, before_epoch(moment))
+        written = log.read_bytes()
+        if moment:  # else there is no checkpoint yet, and nothing to go on after
+            with pytest.raises(kf.TrainingError, match="give the same callbacks"):
+                fit(log, folder)
+            log.write_bytes(written + b'2,0.5,"of two\r\n lines",0.')
+        fit(log, folder, before_epoch(1000))
+        assert log.read_bytes() == whole.read_bytes()
+        assert log.read_bytes().startswith(written)
 
 
 def test_fewer_epochs_than_the_checkpoint_has_begun_are_refused(classifier: Any, data: Any, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import Any
 
+from kerasflow.errors import TrainingError
 from kerasflow.training.keras_internals import all_variables
 from kerasflow.training.making import making
 
@@ -78,9 +79,17 @@ class Compiler:
         Args:
             name: tells this function from others of a model of this making.
             specs: see `Program`.
+
+        Raises:
+            TrainingError: XLA is to take text.
         """
+        import tensorflow as tf
+
         if self.engine == "eager":
             return function
+        if self.engine == "xla" and any(getattr(spec, "dtype", None) == tf.string for spec in tf.nest.flatten(specs)):
+            # TensorFlow 2.21 does not always raise: at times it ends the process.
+            raise TrainingError("engine 'xla' cannot run this model; give 'graph' or 'auto': it has no kernel for text")
         if self.making is None:
             return Program(function, specs, self.variables, self.engine).on(self.variables)
         key = (self.making, self.engine, name, _hashable(specs))

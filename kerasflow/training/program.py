@@ -83,13 +83,9 @@ class Compiler:
         Raises:
             TrainingError: XLA is to take text.
         """
-        import tensorflow as tf
-
         if self.engine == "eager":
             return function
-        if self.engine == "xla" and any(getattr(spec, "dtype", None) == tf.string for spec in tf.nest.flatten(specs)):
-            # TensorFlow 2.21 does not always raise: at times it ends the process.
-            raise TrainingError("engine 'xla' cannot run this model; give 'graph' or 'auto': it has no kernel for text")
+        check_no_text(self.engine, specs)
         if self.making is None:
             return Program(function, specs, self.variables, self.engine).on(self.variables)
         key = (self.making, self.engine, name, _hashable(specs))
@@ -99,6 +95,18 @@ class Compiler:
             while len(self._pool) > POOLED:
                 self._pool.popitem(last=False)
         return program.on(self.variables)
+
+
+def check_no_text(engine: str, parts: Any) -> None:
+    """Refuses text, as tensors or specs, under XLA: TensorFlow 2.21 does not always raise, it may end the process.
+
+    Raises:
+        TrainingError: the engine is `xla`, and there is text.
+    """
+    import tensorflow as tf
+
+    if engine == "xla" and any(getattr(part, "dtype", None) == tf.string for part in tf.nest.flatten(parts)):
+        raise TrainingError("engine 'xla' cannot run this model; give 'graph' or 'auto': it has no kernel for text")
 
 
 def compiler_for(model: Any, engine: str) -> Compiler:

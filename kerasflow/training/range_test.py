@@ -18,6 +18,7 @@ from kerasflow.training.engine import Engine
 from kerasflow.training.feed import Feed, feed, is_dataset
 from kerasflow.training.keras_internals import state_variables
 from kerasflow.training.loop import BatchNorm, Settings
+from kerasflow.training.program import check_no_text
 from kerasflow.training.progress import Progress, Verbose
 from kerasflow.training.rate_curve import MovingAverage, RateCurve
 from kerasflow.training.refusal import explained
@@ -184,6 +185,7 @@ def _compiled(model: Any, settings: Settings, many_shapes: bool) -> Step:
         train = tf.function(train, jit_compile=engine == "xla", reduce_retracing=many_shapes, autograph=False)
 
     def step(batch: Batch) -> Any:
+        check_no_text(engine, tuple(batch))
         with explained(engine, batch.x):
             return train(batch)
 

@@ -219,3 +219,5 @@ def test_a_model_that_reads_text_trains_by_its_own_vocabulary():
     assert rows["known"] != rows["unknown"]
     with pytest.raises(kf.TrainingError, match="engine 'xla' cannot run this model"):
         kf.fit(reader(words["known"]), texts, y, epochs=3, verbose=0, engine="xla")
+    with pytest.raises(kf.TrainingError, match="engine 'xla' cannot run this model"):
+        kf.lr_find(reader(words["known"]), texts, y, verbose=0, engine="xla")

@@ -15,6 +15,8 @@ _HOME = {
     "DataError": "kerasflow.errors",
     "ExperimentSpec": "kerasflow.spec.experiment",
     "History": "kerasflow.training.history",
+    "KerasClassifier": "kerasflow.estimators.classifier",
+    "KerasRegressor": "kerasflow.estimators.regressor",
     "KerasflowError": "kerasflow.errors",
     "ModelSpec": "kerasflow.spec.model",
     "RunError": "kerasflow.errors",
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
     from kerasflow.errors import SpecError as SpecError
     from kerasflow.errors import TrackingError as TrackingError
     from kerasflow.errors import TrainingError as TrainingError
+    from kerasflow.estimators.classifier import KerasClassifier as KerasClassifier
+    from kerasflow.estimators.regressor import KerasRegressor as KerasRegressor
     from kerasflow.experiment import RunResult as RunResult
     from kerasflow.experiment import resume as resume
     from kerasflow.experiment import run as run

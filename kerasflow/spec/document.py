@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +46,21 @@ class Document:
             if line is not None:
                 return f"{self.file}:{line}"
         return self.file
+
+
+def open_document(source: str | Path | Mapping[str, Any]) -> Document:
+    """A spec from a path, from YAML or JSON text, or from Python.
+
+    Raises:
+        SpecError: as `read_document` and `parse_document`.
+    """
+    if isinstance(source, Path):
+        return read_document(source)
+    if isinstance(source, str):
+        named = source.endswith((".yaml", ".yml", ".json"))
+        is_text = "\n" in source or source.lstrip().startswith("{") or (": " in source and not named)
+        return parse_document(source) if is_text else read_document(Path(source))
+    return Document(dict(source))
 
 
 def read_document(path: Path) -> Document:

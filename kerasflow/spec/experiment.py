@@ -11,12 +11,13 @@ from typing import Annotated, Any
 import yaml
 from pydantic import Field, PrivateAttr, ValidationError
 
-from kerasflow.errors import Fault, SpecError, did_you_mean
+from kerasflow.errors import Fault, SpecError
 from kerasflow.spec.base import Part
 from kerasflow.spec.data import DataSpec
-from kerasflow.spec.document import Document, DocumentPath, dotted, parse_document, read_document, split_path
+from kerasflow.spec.document import Document, DocumentPath, dotted, open_document, split_path
 from kerasflow.spec.faults import short, spec_error
 from kerasflow.spec.model import ModelSpec
+from kerasflow.spec.overriding import override
 from kerasflow.spec.train import TrainSpec
 
 _NAME = Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.\-]*$")
@@ -94,22 +95,12 @@ def load_spec(
         document = source._document
         spec = source
     else:
-        document = _document(source)
+        document = open_document(source)
         spec = _validate(document, {})
     if not overrides:
         return spec
     changed, changes = _override(spec, overrides, document)
     return _validate(changed, changes)
-
-
-def _document(source: str | Path | Mapping[str, Any]) -> Document:
-    if isinstance(source, Path):
-        return read_document(source)
-    if isinstance(source, str):
-        named = source.endswith((".yaml", ".yml", ".json"))
-        is_text = "\n" in source or source.lstrip().startswith("{") or (": " in source and not named)
-        return parse_document(source) if is_text else read_document(Path(source))
-    return Document(dict(source))
 
 
 def _validate(document: Document, changes: Mapping[DocumentPath, Any]) -> ExperimentSpec:
@@ -134,49 +125,6 @@ def _override(
 ) -> tuple[Document, dict[DocumentPath, Any]]:
     """The spec's full document with values replaced, so that every field has a place whether it was written or not."""
     value = spec.to_document()
-    changes: dict[DocumentPath, Any] = {}
-    faults = []
-    for text, new in overrides.items():
-        path = split_path(text)
-        try:
-            _set(value, path, new)
-        except ValueError as error:
-            faults.append(Fault(dotted(path), str(error), "override"))
-        changes[path] = new
-    if faults:
-        raise SpecError(faults)
+    changes = {split_path(text): new for text, new in overrides.items()}
+    override(value, changes)
     return Document(value, document.file, document.folder, document.lines), changes
-
-
-def _set(value: Any, path: DocumentPath, new: Any) -> None:
-    for depth, part in enumerate(path[:-1]):
-        if isinstance(value, dict) and value.get(str(part)) is None and str(part) in _optional_mappings(path[:depth]):
-            value[str(part)] = {}
-        value = _item(value, part, path[:depth])
-    last = path[-1]
-    if isinstance(value, list):
-        _item(value, last, path[:-1])
-        value[int(last)] = new
-    elif isinstance(value, dict):
-        value[str(last)] = new
-    else:
-        raise ValueError(f"{dotted(path[:-1])} is {short(value)}, which holds nothing")
-
-
-def _optional_mappings(path: DocumentPath) -> set[str]:
-    return {"blocks"} if path == ("model",) else set()
-
-
-def _item(value: Any, part: str | int, above: DocumentPath) -> Any:
-    if isinstance(value, list):
-        if not isinstance(part, int):
-            raise ValueError(f"{dotted(above)} is a list; expected a number from 0 to {len(value) - 1}, got {part!r}")
-        if part >= len(value):
-            raise ValueError(f"{dotted(above)} has {len(value)} items, numbered from 0; there is no {part}")
-        return value[part]
-    if isinstance(value, dict):
-        if str(part) not in value:
-            hint = did_you_mean(str(part), value) or f"; it has {', '.join(value)}"
-            raise ValueError(f"{dotted(above) or 'the spec'} has no {part!r}{hint}")
-        return value[str(part)]
-    raise ValueError(f"{dotted(above)} is {short(value)}, which holds no {part!r}")

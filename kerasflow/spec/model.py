@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import ValidationError, model_serializer, model_validator
 
-from kerasflow.errors import did_you_mean
+from kerasflow.errors import Fault, SpecError, did_you_mean
 from kerasflow.spec.base import Listed, Part
 from kerasflow.spec.blocks import BlockSpec, check_filled, parse_blocks
-from kerasflow.spec.document import Document, DocumentPath
+from kerasflow.spec.document import Document, DocumentPath, open_document, split_path
 from kerasflow.spec.faults import Found, refuse, short, spec_error
 from kerasflow.spec.layers import INPUT, LayerSpec, check_wiring, parse_layers
+from kerasflow.spec.overriding import override
 
 
 class ModelSpec(Part):
@@ -79,9 +82,41 @@ def as_model_spec(given: ModelSpec | dict[str, Any]) -> ModelSpec:
     Raises:
         SpecError: with every fault that it has.
     """
-    if isinstance(given, ModelSpec):
-        return given
+    return load_model_spec(given)
+
+
+def load_model_spec(
+    source: str | Path | Mapping[str, Any] | ModelSpec, overrides: Mapping[str, Any] | None = None
+) -> ModelSpec:
+    """Reads a network and checks it.
+
+    Args:
+        source: a path to YAML or JSON, such text itself, or the same as a dict; of a whole experiment, its model.
+        overrides: values by dotted path, e.g. `{"layers.0.dense.units": 64}`.
+
+    Raises:
+        SpecError: with every fault that it has.
+    """
+    if isinstance(source, ModelSpec):
+        spec, document = source, Document(source)
+    else:
+        document = open_document(source)
+        if isinstance(document.value, dict) and isinstance(document.value.get("model"), dict):
+            lines = {path[1:]: line for path, line in document.lines.items() if path[:1] == ("model",)}
+            document = Document(document.value["model"], document.file, document.folder, lines)
+        spec = _validated(document, {})
+    if not overrides:
+        return spec
+    value = spec.model_dump(mode="json")
+    changes = {split_path(text): new for text, new in overrides.items()}
+    override(value, changes)
+    return _validated(Document(value, document.file, document.folder, document.lines), changes)
+
+
+def _validated(document: Document, changes: Mapping[DocumentPath, Any]) -> ModelSpec:
+    if not isinstance(document.value, dict):
+        raise SpecError([Fault("", f"must be a mapping with layers, got {short(document.value)}", document.file)])
     try:
-        return ModelSpec.model_validate(given)
+        return ModelSpec.model_validate(document.value)
     except ValidationError as error:
-        raise spec_error(error, ModelSpec, Document(given), {}) from None
+        raise spec_error(error, ModelSpec, document, changes) from None

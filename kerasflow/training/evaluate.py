@@ -9,10 +9,11 @@ import numpy as np
 from kerasflow.errors import TrainingError
 from kerasflow.training.callbacks import overridden
 from kerasflow.training.distribution import ONE_DEVICE, Devices
-from kerasflow.training.feed import Feed, feed
+from kerasflow.training.feed import Feed, as_arrays, feed
 from kerasflow.training.own_step import OwnStep, own_methods
 from kerasflow.training.passes import Pace, passes
-from kerasflow.training.program import Compiler, compiler_for
+from kerasflow.training.program import Compiler, compiler_for, spec_of
+from kerasflow.training.refusal import explained
 from kerasflow.training.window import Window
 from kerasflow.training.work import Evaluating, told
 
@@ -88,3 +89,49 @@ def predict(model: Any, x: Any, batch_size: int) -> np.ndarray:
 
     forward = tf.function(lambda batch: model(batch, training=False), reduce_retracing=True, autograph=False)
     return np.concatenate([forward(batch.x).numpy() for batch in feed(x, batch_size=batch_size, seed=None).epoch(0)])
+
+
+class Inference:
+    """The outputs of a built model for arrays in memory, by a program that is compiled once for any number of samples.
+
+    Args:
+        model: compiled ones of one making share their programs.
+    """
+
+    def __init__(self, model: Any) -> None:
+        compiled = getattr(model, "optimizer", None) is not None
+        self.model = model
+        self.compiler = compiler_for(model, "graph") if compiled else Compiler(model.variables, "graph", None)
+        self.programs: dict[str, Any] = {}
+
+    def __call__(self, x: Any, batch_size: int) -> Any:
+        """Outputs `(n_samples, ...)` as arrays, nested as the model gives them.
+
+        Args:
+            x: arrays `(n_samples, ...)`, nested as the model takes them, or what can be indexed like them.
+            batch_size: samples for each forward pass.
+
+        Raises:
+            TrainingError: the model cannot take such samples.
+        """
+        import keras
+
+        x = as_arrays(x)
+        n = len(next(leaf for leaf in keras.tree.flatten(x) if leaf is not None))
+        parts = [self._batch(x, slice(start, start + batch_size)) for start in range(0, n, batch_size)]
+        if len(parts) == 1:
+            return parts[0]
+        return keras.tree.map_structure(lambda *leaves: np.concatenate(leaves), *parts)
+
+    def _batch(self, x: Any, rows: slice) -> Any:
+        import keras
+        import tensorflow as tf
+
+        batch = keras.tree.map_structure(lambda leaf: tf.convert_to_tensor(leaf[rows]), x)
+        specs = keras.tree.map_structure(lambda leaf: spec_of(leaf, any_length=True), batch)
+        with explained("graph", batch):
+            program = self.programs.get(repr(specs))
+            if program is None:
+                program = self.compiler("predict", lambda batch: self.model(batch, training=False), (specs,))
+                self.programs[repr(specs)] = program
+            return keras.tree.map_structure(lambda leaf: leaf.numpy(), program(batch))

@@ -51,6 +51,17 @@ class History:
         names = dict.fromkeys(name for row in self.rows for name in row if name not in BOOKKEEPING)
         return {name: [row[name] for row in self.rows if name in row] for name in names}
 
+    def __getitem__(self, name: str) -> list[float]:
+        """One curve of `history`: `history["val_loss"]`."""
+        return self.history[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.history
+
+    def keys(self) -> list[str]:
+        """The names of the curves."""
+        return list(self.history)
+
     @property
     def epoch(self) -> list[int]:
         """Indices of the epochs, from 0, as `keras.callbacks.History` has them."""

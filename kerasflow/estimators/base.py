@@ -1,0 +1,296 @@
+"""What classifier and regressor share: check, encode, make the model, train it, and give its outputs."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d, validate_data
+
+from kerasflow.estimators.features import as_features, batch_for_prediction, precision_of
+from kerasflow.estimators.fitted import Fitted
+from kerasflow.estimators.objects import made
+from kerasflow.estimators.parameters import RoutedParameters
+from kerasflow.estimators.recipe import Recipe, targets_for
+from kerasflow.training.history import History
+from kerasflow.training.trainer import fit as train
+
+LARGEST_SEED = 2**31 - 1
+
+
+class KerasEstimator(RoutedParameters):
+    """See `kf.KerasClassifier` and `kf.KerasRegressor`."""
+
+    _parameter_constraints: dict[str, Any] = {
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither"), callable, None],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "micro_batch_size": [Interval(Integral, 1, None, closed="left"), None],
+        "epochs": [Interval(Integral, 1, None, closed="left")],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "random_state": ["random_state"],
+        "warm_start": ["boolean"],
+        "engine": [StrOptions({"auto", "graph", "xla", "eager"})],
+        "verbose": ["verbose", StrOptions({"auto"})],
+    }
+
+    # ---- what subclasses may replace -------------------------------------------------------------------------------
+
+    @property
+    def target_encoder(self) -> Any:
+        """A new encoder of targets; see `kerasflow.estimators.targets`."""
+        raise NotImplementedError
+
+    @property
+    def feature_encoder(self) -> Any:
+        """A new transformer of checked samples into what the model takes, such as a list of several inputs; or None."""
+        return None
+
+    # ---- scikit-learn's methods ------------------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+        """Trains a new model; with `warm_start`, from the weights that there are.
+
+        Args:
+            X: `(n_samples, n_features)`, or samples of any shape `(n_samples, ...)`; an array, a frame, or a sparse
+                table. Computed in float64 if it is float64, else in float32.
+            y: `(n_samples,)` or `(n_samples, n_outputs)`.
+            sample_weight: `(n_samples,)`; only the ratios count: their mean is made 1.
+
+        Returns:
+            The estimator itself.
+
+        Raises:
+            ValueError: in scikit-learn's words, for data or parameters that cannot be.
+            KerasflowError: the model, the loss and the data do not fit together.
+        """
+        self._check_parameters()
+        goes_on = bool(self.warm_start) and hasattr(self, "_fitted")
+        X, y = self._checked(X, y, reset=not goes_on)
+        return self._train(X, y, sample_weight, goes_on, new_optimizer=True, epochs=self._fit_argument("epochs"))
+
+    def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any = None) -> Any:
+        self._check_parameters()
+        goes_on = hasattr(self, "_fitted")
+        X, y = self._checked(X, y, reset=not goes_on)
+        return self._train(X, y, sample_weight, goes_on, new_optimizer=False, epochs=1, classes=classes)
+
+    def initialize(self, X: Any, y: Any) -> Any:
+        """Makes the model, and trains nothing: so that a `keras.Model` that is trained already can predict.
+
+        Args:
+            X, y: as for `fit`.
+        """
+        self._check_parameters()
+        X, y = self._checked(X, y, reset=True)
+        encoded, _ = self._begin(X, y, None)
+        model = self._fitted.model
+        if not model.built:
+            model(encoded[:1])
+        model.optimizer.build(model.trainable_variables)
+        self.history_ = History()
+        return self
+
+    @property
+    def model_(self) -> Any:
+        """The trained `keras.Model`."""
+        check_is_fitted(self)
+        return self._fitted.model
+
+    @property
+    def loss_curve_(self) -> list[float]:
+        """The cost of each epoch."""
+        check_is_fitted(self)
+        return list(self.history_.history.get("loss", []))
+
+    @property
+    def n_iter_(self) -> int:
+        """Epochs completed."""
+        check_is_fitted(self)
+        return int(self.history_.rows[-1]["epoch"]) if self.history_.rows else 0
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_fitted")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.target_tags.required = True
+        return tags
+
+    # ---- how -------------------------------------------------------------------------------------------------------
+
+    def _check_parameters(self) -> None:
+        self._validate_params()
+        self._check_routed()
+
+    def _checked(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
+        X, y = validate_data(
+            self, X, y, reset=reset, accept_sparse="csr", allow_nd=True, multi_output=True, y_numeric=self._y_numeric
+        )
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        return self._of_known_shape(X, reset), y
+
+    _y_numeric = False
+
+    def _of_known_shape(self, X: Any, reset: bool) -> Any:
+        """Of samples that are no rows of a table, scikit-learn compares the first axis alone."""
+        if not reset and X.shape[1:] != self.X_shape_[1:]:
+            raise ValueError(
+                f"X has samples of shape {X.shape[1:]}, but {type(self).__name__} is expecting samples of shape "
+                f"{self.X_shape_[1:]} as input."
+            )
+        return X
+
+    def _weights(self, sample_weight: Any, X: Any, y: Any) -> Any:
+        """Weights whose mean is 1, so that learning rates mean what they do without any; None without."""
+        if sample_weight is None:
+            return None
+        weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
+        if weight.sum() <= 0:
+            raise ValueError("sample_weight must hold a positive weight, got none above 0")
+        return weight / weight.mean()
+
+    def _begin(self, X: Any, y: Any, classes: Any) -> tuple[Any, Any]:
+        """Learns what is known of the data, and makes the model; gives the data as the model takes them."""
+        features, targets = self.feature_encoder, self.target_encoder
+        seed = int(check_random_state(self.random_state).randint(LARGEST_SEED))
+        encoded = X = as_features(X)
+        if features is not None:
+            encoded = features.fit_transform(X)
+        labels = targets.fit(y).transform(y) if classes is None else targets.fit(y, classes).transform(y)
+        facts = {"X_shape_": tuple(X.shape), "X_dtype_": X.dtype, **_facts(features), **_facts(targets)}
+        self.feature_encoder_, self.target_encoder_ = features, targets
+        for name, fact in facts.items():
+            setattr(self, name, fact)
+        given = {name: getattr(self, name) for name in ("n_features_in_", "feature_names_in_") if hasattr(self, name)}
+        recipe = self._recipe(facts | given, precision_of(X), seed)
+        model = recipe.make()
+        self._fitted = Fitted(recipe, model)
+        return encoded, targets_for(model, recipe, labels)
+
+    def _recipe(self, meta: dict[str, Any], precision: Any, seed: int) -> Recipe:
+        model = self.model if self.model is not None else getattr(self, "_keras_build_fn", None)
+        return Recipe(
+            model,
+            self.routed("model"),
+            self.hidden_layer_sizes,
+            (self.optimizer, self.routed("optimizer")),
+            (self.loss, self.routed("loss")),
+            (self.metrics, self.routed("metrics")),
+            self.learning_rate,
+            meta,
+            precision,
+            seed,
+            self.get_params(deep=False),
+        )
+
+    def _train(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        goes_on: bool,
+        new_optimizer: bool,
+        epochs: int,
+        classes: Any = None,
+    ) -> Any:
+        weight = self._weights(sample_weight, X, y)
+        before = History()
+        if goes_on:
+            x, targets = self._going_on(X, y, new_optimizer)
+            before = self.history_
+        else:
+            x, targets = self._begin(X, y, classes)
+        fitted = self._fitted
+        done = int(before.rows[-1]["epoch"]) if before.rows else 0
+        arguments = {
+            "batch_size": int(self.batch_size),
+            "micro_batch_size": self.micro_batch_size,
+            "engine": self.engine,
+            "seed": fitted.recipe.seed,
+            "stop": () if self.stop is None else self.stop,
+            "callbacks": made("callbacks", self.callbacks, self.routed("callbacks")),
+            "verbose": self.verbose,
+            **self._validation(x, targets, weight, y),
+            **self.routed("fit"),
+            "epochs": done + int(epochs),
+            "initial_epoch": done,
+        }
+        history = train(fitted.model, **arguments)
+        updates = before.updates
+        for row in history.rows:
+            row["updates"] += updates
+        history.rows = [*before.rows, *history.rows]
+        self.history_ = history
+        return self
+
+    def _going_on(self, X: Any, y: Any, new_optimizer: bool) -> tuple[Any, Any]:
+        """From the weights that there are; `fit` compiles anew, as it was told now, and `partial_fit` does not."""
+        X = as_features(X)
+        x = X if self.feature_encoder_ is None else self.feature_encoder_.transform(X)
+        labels = self._known(y)
+        if new_optimizer:
+            old = self._fitted
+            recipe = self._recipe(old.recipe.meta, old.recipe.precision, old.recipe.seed)
+            model = recipe.make()
+            try:
+                if not model.built:
+                    model(x[:1])
+                model.set_weights(old.model.get_weights())
+            except ValueError:
+                raise ValueError(
+                    "warm_start goes on with the weights of the previous fit, and the model has other layers now; set "
+                    "warm_start=False, or leave the model as it was"
+                ) from None
+            self._fitted = Fitted(recipe, model)
+        return x, targets_for(self._fitted.model, self._fitted.recipe, labels)
+
+    def _known(self, y: Any) -> Any:
+        return self.target_encoder_.transform(y)
+
+    def _validation(self, x: Any, y: Any, weight: Any, labels: Any) -> dict[str, Any]:
+        """What is trained on, and what is held out."""
+        import keras
+
+        if not self.validation_fraction:
+            return {"x": x, "y": y, "sample_weight": weight}
+        from sklearn.model_selection import train_test_split
+
+        n = len(labels)
+        train_rows, held = train_test_split(
+            np.arange(n),
+            test_size=self.validation_fraction,
+            random_state=self._fitted.recipe.seed,
+            stratify=self._strata(labels),
+        )
+
+        def cut(part: Any, rows: Any) -> Any:
+            return keras.tree.map_structure(lambda leaf: None if leaf is None else leaf[rows], part)
+
+        validation = (cut(x, held), cut(y, held), *([] if weight is None else [cut(weight, held)]))
+        train_part = {"x": x, "y": y, "sample_weight": weight}
+        return {name: cut(part, train_rows) for name, part in train_part.items()} | {"validation_data": validation}
+
+    def _strata(self, y: Any) -> Any:
+        return None
+
+    def _fit_argument(self, name: str) -> Any:
+        return self.routed("fit").get(name, getattr(self, name))
+
+    def _outputs(self, X: Any) -> Any:
+        """The model's outputs for checked samples, as arrays."""
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, accept_sparse="csr", allow_nd=True)
+        X = as_features(self._of_known_shape(X, reset=False))
+        x = X if self.feature_encoder_ is None else self.feature_encoder_.transform(X)
+        batch = self.routed("predict").get("batch_size") or batch_for_prediction(X, int(self.batch_size))
+        return self._fitted.inference(x, batch)
+
+
+def _facts(encoder: Any) -> dict[str, Any]:
+    return dict(encoder.get_metadata()) if hasattr(encoder, "get_metadata") else {}

@@ -1,0 +1,176 @@
+"""`kf.KerasClassifier`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.class_weight import compute_sample_weight
+
+from kerasflow.estimators.base import KerasEstimator
+from kerasflow.estimators.links import probabilities
+from kerasflow.estimators.targets import ClassEncoder
+
+
+class KerasClassifier(ClassifierMixin, KerasEstimator):
+    """A Keras model as a scikit-learn classifier.
+
+    Args:
+        model: None for a perceptron with `hidden_layer_sizes`; a spec, its path, text or dict, of which the model
+            counts; a callable that returns a `keras.Model`, compiled or not; or a `keras.Model`, whose weights each fit
+            begins with, and which is never changed. A callable may ask for `meta`, a dict of `n_features_in_`,
+            `X_shape_`, `X_dtype_`, `n_classes_`, `classes_`, `target_type_`, `n_outputs_`, `n_outputs_expected_` and
+            more; for `compile_kwargs`, the arguments of `model.compile`; for `hidden_layer_sizes`; and for `params`.
+        hidden_layer_sizes: units of the perceptron's layers.
+        optimizer, loss, metrics: names, classes, objects; a compiled model's own unless others are given. `loss="auto"`
+            is the cross-entropy that the target and the model's last layer ask for.
+        learning_rate: None for the optimizer's own.
+        batch_size: samples for each update.
+        micro_batch_size: samples for each pass through the network; None for the whole batch.
+        epochs: passes over the data, at most.
+        validation_fraction: share of the samples that is held out, from 0 to below 1, classes in proportion.
+        stop: rules from `kf.stop`.
+        callbacks: of Keras: classes or objects, one or several.
+        class_weight: weights by the user's own labels, or `balanced`: n_samples / (n_classes * count).
+        random_state: of initial weights, masks, the held-out part and the order of samples; an int gives the same bits
+            in every fit.
+        warm_start: whether `fit` goes on from the weights that there are.
+        engine: `auto`, `graph`, `xla` or `eager`; see `kf.Trainer`.
+        tracker: records each fit in MLflow; see `kf.Tracking`.
+        verbose: 0 or False silent, 1 or True a progress bar, 2 a line an epoch.
+        **routed: what goes to the things that are made: `model__units`, `optimizer__learning_rate`,
+            `loss__label_smoothing`, `metrics__threshold`, `callbacks__patience`, `fit__batch_size`,
+            `predict__batch_size`; of a spec, `model__layers__0__dense__units`.
+
+    Attributes:
+        classes_: the labels `(n_classes,)`; a list of arrays for several outputs.
+        model_: the trained `keras.Model`.
+        history_: a `kf.History`; `history_["loss"]` is a curve.
+        n_iter_: epochs completed. loss_curve_: their costs.
+        n_features_in_, feature_names_in_: as scikit-learn's.
+
+    Example:
+        >>> clf = kf.KerasClassifier(hidden_layer_sizes=(64,), epochs=20, random_state=0)
+        >>> clf.fit(x, y).score(x_test, y_test)
+    """
+
+    _parameter_constraints = {
+        **KerasEstimator._parameter_constraints,
+        "class_weight": [dict, list, StrOptions({"balanced"}), None],
+    }
+
+    def __init__(
+        self,
+        model: Any = None,
+        *,
+        hidden_layer_sizes: Any = (100,),
+        optimizer: Any = "adam",
+        loss: Any = "auto",
+        metrics: Any = None,
+        learning_rate: Any = None,
+        batch_size: int = 32,
+        micro_batch_size: int | None = None,
+        epochs: int = 100,
+        validation_fraction: float = 0.0,
+        stop: Any = None,
+        callbacks: Any = None,
+        class_weight: Any = None,
+        random_state: Any = None,
+        warm_start: bool = False,
+        engine: str = "auto",
+        tracker: Any = None,
+        verbose: Any = 0,
+        **routed: Any,
+    ) -> None:
+        self.model = model
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.optimizer = optimizer
+        self.loss = loss
+        self.metrics = metrics
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.micro_batch_size = micro_batch_size
+        self.epochs = epochs
+        self.validation_fraction = validation_fraction
+        self.stop = stop
+        self.callbacks = callbacks
+        self.class_weight = class_weight
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.engine = engine
+        self.tracker = tracker
+        self.verbose = verbose
+        self._route(routed)
+
+    @property
+    def target_encoder(self) -> Any:
+        return ClassEncoder()
+
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> KerasClassifier:
+        """Trains for one epoch, from where the last one ended, the optimizer's moments included.
+
+        Args:
+            X, y, sample_weight: as for `fit`.
+            classes: all labels that may come in later calls; those of the first call's `y` if None.
+
+        Raises:
+            ValueError: labels that the first call did not name.
+        """
+        return self._partial_fit(X, y, sample_weight, classes)  # type: ignore[no-any-return]
+
+    def predict(self, X: Any) -> Any:
+        """The likeliest labels, `(n_samples,)` or `(n_samples, n_outputs)`, in the user's own words."""
+        return self._decoded(X, return_proba=False)
+
+    def predict_proba(self, X: Any) -> Any:
+        """Probabilities, `(n_samples, n_classes)` in the order of `classes_`; of labels side by side, each one's.
+
+        A list of such for several outputs.
+        """
+        return self._decoded(X, return_proba=True)
+
+    def predict_log_proba(self, X: Any) -> Any:
+        """Logarithms of `predict_proba`."""
+        found = self.predict_proba(X)
+        with np.errstate(divide="ignore"):
+            return [np.log(part) for part in found] if isinstance(found, list) else np.log(found)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """The share of samples whose labels are all right.
+
+        Args:
+            X, y, sample_weight: as for `fit`.
+        """
+        if getattr(self, "target_type_", "") != "multiclass-multioutput":
+            return float(super().score(X, y, sample_weight))
+        right = np.all(np.asarray(y) == self.predict(X), axis=1)
+        return float(np.average(right, weights=sample_weight))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+    def _decoded(self, X: Any, return_proba: bool) -> Any:
+        outputs = self._outputs(X)
+        return self.target_encoder_.inverse_transform(probabilities(self._fitted.model, outputs), return_proba)
+
+    def _weights(self, sample_weight: Any, X: Any, y: Any) -> Any:
+        if self.class_weight is None:
+            return super()._weights(sample_weight, X, y)
+        by_class = compute_sample_weight(self.class_weight, y)
+        return super()._weights(by_class if sample_weight is None else by_class * np.asarray(sample_weight), X, y)
+
+    def _known(self, y: Any) -> Any:
+        one_column = self.target_type_ in ("binary", "multiclass")
+        if self.warm_start and one_column and not set(np.unique(y)) <= set(self.classes_):
+            raise ValueError(
+                "warm_start can only be used where `self.classes_` has the same classes as in the previous call to "
+                f"fit. Previously got {self.classes_}, `y` has {np.unique(y)}"
+            )
+        return super()._known(y)
+
+    def _strata(self, y: Any) -> Any:
+        return y if y.ndim == 1 else None

@@ -1,0 +1,89 @@
+"""Keras objects from whatever a parameter holds: a name, a class, an object, or lists and dicts of them."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from kerasflow.builders.objects import make
+from kerasflow.errors import TrainingError, sentence
+from kerasflow.spec import catalogue
+
+
+def made(kind: Any, given: Any, arguments: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> Any:
+    """A new object; what was given is not changed.
+
+    Args:
+        kind: such as `optimizers`, where names are looked up; or `callbacks`.
+        given: a name, a class, an object, or a list or dict of them.
+        arguments: of the constructor, by name; of an item of a list or dict, behind its place and two underscores, or
+            of all its items without. Of an argument that is a class, likewise.
+        defaults: arguments that names and classes are given where they take them.
+
+    Raises:
+        TrainingError: the constructor refuses its arguments, or an object cannot be made anew with others.
+    """
+    if given is None:
+        return None
+    if isinstance(given, list | tuple):
+        return [made(kind, item, _of(arguments, str(place), _places(given)), defaults) for place, item in _items(given)]
+    if isinstance(given, Mapping):
+        return {
+            key: made(kind, item, _of(arguments, str(key), _places(given)), defaults) for key, item in given.items()
+        }
+    own = {name: _argument(name, value, arguments) for name, value in arguments.items() if "__" not in name}
+    if isinstance(given, str):
+        return _by_name(kind, given, own, defaults or {})
+    if inspect.isclass(given):
+        taken = inspect.signature(given).parameters
+        more = {name: value for name, value in (defaults or {}).items() if name in taken}
+        return _called(given, {**more, **own})
+    if own:
+        if not hasattr(given, "get_config"):
+            raise TrainingError(f"{', '.join(own)} cannot be set on {type(given).__name__}; give its class instead")
+        return _called(type(given).from_config, {"config": given.get_config() | own})
+    if kind == "optimizers":
+        return type(given).from_config(given.get_config())
+    return copy.copy(given) if kind == "callbacks" else given
+
+
+def _by_name(kind: Any, name: str, own: dict[str, Any], defaults: Mapping[str, Any]) -> Any:
+    entry = catalogue.find(kind, name)
+    if not own and (entry is None or kind == "metrics"):
+        return name  # Keras looks it up: `accuracy` means one metric or another, as the target is
+    taken = {} if entry is None else {key: value for key, value in defaults.items() if key in entry.arguments}
+    return _called(make, {"kind": kind, "name": name, "arguments": {**taken, **own}})
+
+
+def _argument(name: str, value: Any, arguments: Mapping[str, Any]) -> Any:
+    """An argument that is a class is made, too, of the arguments behind its name."""
+    behind = _of(arguments, name, ())
+    return (
+        made("schedules", value, behind) if inspect.isclass(value) or (behind and not isinstance(value, str)) else value
+    )
+
+
+def _of(arguments: Mapping[str, Any], place: str, places: Any) -> dict[str, Any]:
+    """Arguments for one item: those for all, and over them its own."""
+    general = {name: value for name, value in arguments.items() if name.partition("__")[0] not in places}
+    own = {name.partition("__")[2]: value for name, value in arguments.items() if name.startswith(f"{place}__")}
+    return {**(general if places else {}), **own}
+
+
+def _places(given: Any) -> set[str]:
+    return {str(place) for place, _ in _items(given)}
+
+
+def _items(given: Any) -> list[tuple[Any, Any]]:
+    return list(given.items() if isinstance(given, Mapping) else enumerate(given))
+
+
+def _called(constructor: Any, arguments: dict[str, Any]) -> Any:
+    try:
+        return constructor(**arguments)
+    except (TypeError, ValueError) as error:
+        name = getattr(constructor, "__self__", constructor).__name__
+        shown = arguments.get("name") if constructor is make else name
+        raise TrainingError(f"{shown}: {sentence(error)}") from error

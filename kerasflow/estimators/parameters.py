@@ -1,0 +1,96 @@
+"""Constructor parameters, and those behind a prefix that go to whatever is made: `optimizer__learning_rate`."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from sklearn.base import BaseEstimator
+
+from kerasflow.errors import did_you_mean
+
+PREFIXES = ("model", "optimizer", "loss", "metrics", "callbacks", "fit", "predict")
+PROVIDED = ("meta", "compile_kwargs", "params", "hidden_layer_sizes")  # to a callable that asks for them by name
+
+
+class RoutedParameters(BaseEstimator):
+    """An estimator that takes, beside its own parameters, those of the things that it makes.
+
+    `model__units=8` is the model's argument `units`; an argument of a callable that no parameter is named like may be
+    given without the prefix. All of them are parameters for `get_params`, `set_params`, `clone` and searches.
+    """
+
+    model: Any
+    _routed: tuple[str, ...] = ()
+
+    def _route(self, routed: dict[str, Any]) -> None:
+        """Stores what the constructor was given beside its own parameters."""
+        if routed:
+            for name, value in routed.items():
+                setattr(self, name, value)
+            self._routed = tuple(dict.fromkeys([*self._routed, *routed]))
+
+    def _check_routed(self) -> None:
+        """Refuses, when a fit begins, names that are nobody's.
+
+        Raises:
+            TypeError: as Python itself would have raised in the constructor, which only stores.
+        """
+        for name in self._routed:
+            if not self._is_routed(name):
+                known = [*self._get_param_names(), *_arguments_of(self.model)]
+                raise TypeError(
+                    f"{type(self).__name__} got an unexpected parameter {name!r}{did_you_mean(name, known)}"
+                )
+
+    def _is_routed(self, name: str) -> bool:
+        prefix, behind, _ = name.partition("__")
+        return bool(prefix in PREFIXES if behind else name in _arguments_of(self.model))
+
+    def routed(self, prefix: str) -> dict[str, Any]:
+        """What goes to one of the `PREFIXES`, by the names behind it."""
+        given = {name: getattr(self, name) for name in self._routed}
+        bare = {name: value for name, value in given.items() if prefix == "model" and "__" not in name}
+        return bare | {
+            n.removeprefix(f"{prefix}__"): value for n, value in given.items() if n.startswith(f"{prefix}__")
+        }
+
+    @classmethod
+    def _get_param_names(cls) -> list[str]:
+        """Of the constructor, and of those that it hands the rest of its arguments to."""
+        makers = [vars(base).get("__init__") for base in cls.__mro__ if issubclass(base, RoutedParameters)]
+        parameters = [p for maker in makers if maker for p in list(inspect.signature(maker).parameters.values())[1:]]
+        return sorted({p.name for p in parameters if p.kind != p.VAR_KEYWORD and "__" not in p.name})
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Own parameters, and those given behind a prefix.
+
+        Args:
+            deep: as scikit-learn's.
+        """
+        own: dict[str, Any] = super().get_params(deep)
+        return own | {name: getattr(self, name) for name in self._routed}
+
+    def set_params(self, **params: Any) -> RoutedParameters:
+        """Sets own parameters, and any behind a prefix.
+
+        Raises:
+            ValueError: a name that is nobody's, in scikit-learn's words.
+        """
+        if "model" in params:  # first: it says which arguments there are
+            self.model = params.pop("model")
+        routed = {name: value for name, value in params.items() if name in self._routed or self._is_routed(name)}
+        self._route(routed)
+        super().set_params(**{name: value for name, value in params.items() if name not in routed})
+        return self
+
+
+def _arguments_of(model: Any) -> set[str]:
+    """Names that a callable takes and that no parameter of the estimator provides; none of anything else."""
+    import sys
+
+    keras = sys.modules.get("keras")
+    if not callable(model) or (keras is not None and isinstance(model, keras.Model)):
+        return set()
+    parameters = inspect.signature(model).parameters.values()
+    return {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)} - set(PROVIDED)

@@ -1,0 +1,276 @@
+"""How a fit makes its model: frozen when the fit begins, so that a pickle can make it again."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerasflow.builders.graph import build
+from kerasflow.builders.objects import loss_of, seeded
+from kerasflow.builders.precision import Precision, computing_in
+from kerasflow.errors import TrainingError, sentence
+from kerasflow.estimators.objects import made
+from kerasflow.spec.model import ModelSpec, as_model_spec, load_model_spec
+
+TASKS = {
+    "binary": "binary",
+    "multiclass": "multiclass",
+    "multilabel-indicator": "multilabel",
+    "multiclass-multioutput": "multiclass",
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that a compiled, untrained model follows from.
+
+    Attributes:
+        model: None for a perceptron, a spec, a path, a dict, a callable, or a `keras.Model`, which is cloned.
+        arguments: of the callable, or changes of the spec by path.
+        hidden_layer_sizes: of the perceptron.
+        optimizer, loss, metrics: as the estimator was given them, each with its routed arguments.
+        learning_rate: None for the optimizer's own.
+        meta: what is known of the data; see `kf.KerasClassifier`.
+        params: the estimator's parameters, for a callable that asks for them.
+        precision: that layers compute in.
+        seed: of initial weights and masks.
+    """
+
+    model: Any
+    arguments: dict[str, Any]
+    hidden_layer_sizes: Any
+    optimizer: tuple[Any, dict[str, Any]]
+    loss: tuple[Any, dict[str, Any]]
+    metrics: tuple[Any, dict[str, Any]]
+    learning_rate: Any
+    meta: dict[str, Any]
+    precision: Precision
+    seed: int
+    params: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def task(self) -> str:
+        """`binary`, `multiclass`, `multilabel` or `regression`."""
+        return TASKS.get(self.meta["target_type_"], "regression") if "n_classes_" in self.meta else "regression"
+
+    def make(self) -> Any:
+        """A new `keras.Model`, compiled; the same weights each time.
+
+        Raises:
+            SpecError, BuildError, TrainingError: there is no such model, or its parts do not fit together.
+        """
+        with seeded(self.seed), computing_in(self.precision):
+            model = self._network()
+            if not model.compiled:
+                compiling = self._compiling(model)
+                try:
+                    model.compile(**compiling)
+                except (ValueError, TypeError) as error:
+                    raise TrainingError(f"the model cannot be compiled: {sentence(error)}") from error
+            elif self._is_chosen("optimizer") or self.learning_rate is not None:
+                self._set_optimizer(model)
+        return model
+
+    def _network(self) -> Any:
+        import keras
+
+        given = self.model
+        if isinstance(given, keras.Model):
+            return _clone(given)
+        if given is None:
+            return self._built(_perceptron(self.hidden_layer_sizes, self.meta))
+        if isinstance(given, ModelSpec | str | Path | dict):
+            changes = {name.replace("__", "."): _plain(value) for name, value in self.arguments.items()}
+            source: Any = getattr(given, "model", given)
+            return self._built(load_model_spec(source, changes))
+        if hasattr(given, "model") and isinstance(given.model, ModelSpec):  # a whole experiment's
+            changes = {name.replace("__", "."): _plain(value) for name, value in self.arguments.items()}
+            return self._built(load_model_spec(given.model, changes))
+        if not callable(given):
+            raise TypeError(
+                "model must be None, a spec, its path or dict, a callable that returns a keras.Model, or a "
+                f"keras.Model, got {type(given).__name__}"
+            )
+        return self._called(given)
+
+    def _built(self, spec: ModelSpec) -> Any:
+        shape, several = self.meta["X_shape_"][1:], self.meta["target_type_"] == "multiclass-multioutput"
+        if several:
+            sizes = {name: _units(n) for name, n in zip(spec.outputs, self.meta["n_classes_"], strict=False)}
+            return build(spec, shape, sizes)
+        outputs = self.meta["n_outputs_"] if self.task in ("multilabel", "regression") else self.meta["n_classes_"]
+        return build(spec, shape, _units(outputs) if self.task == "binary" else outputs, self.task)  # type: ignore[arg-type]
+
+    def _called(self, function: Callable[..., Any]) -> Any:
+        import keras
+
+        offered = {
+            "meta": lambda: dict(self.meta),
+            "params": lambda: dict(self.params),
+            "compile_kwargs": self._compiling,
+            "hidden_layer_sizes": lambda: self.hidden_layer_sizes,
+        }
+        wanted = inspect.signature(function).parameters
+        more = {name: value() for name, value in offered.items() if name in wanted and name not in self.arguments}
+        model = function(**{**more, **self.arguments})
+        if not isinstance(model, keras.Model):
+            name = getattr(function, "__name__", type(function).__name__)
+            raise TypeError(f"the callable {name} must return a keras.Model, got {type(model).__name__}")
+        return model
+
+    def _compiling(self, model: Any = None) -> dict[str, Any]:
+        """Arguments of `model.compile`."""
+        given, arguments = self.loss
+        if given == "auto":
+            given, more = self._loss(model)
+            arguments = {**more, **arguments}
+        dtype = {"dtype": self.precision}
+        return {
+            "optimizer": self._optimizer(),
+            "loss": _with_precision(made("losses", given, arguments, dtype), self.precision),
+            "metrics": made("metrics", *self.metrics, dtype),
+        }
+
+    def _loss(self, model: Any) -> tuple[Any, dict[str, Any]]:
+        """The loss that the task and the model's last layer ask for; logits where that layer is linear."""
+        heads = [] if model is None else _heads(model)
+        names, logits = [], self.task != "regression" and bool(heads) and all(head == "linear" for _, head in heads)
+        expected = self.meta["n_outputs_expected_"]
+        widths = [width for width, _ in heads] or [None]
+        for width in widths if expected > 1 else widths[:1]:
+            two = self.task == "binary" and width is not None and width > 1
+            one = self.task == "multiclass" and width == 1
+            names.append(loss_of("multiclass" if two else "binary" if one else self.task))
+        arguments = {"from_logits": True} if logits else {}
+        return (names if expected > 1 else names[0]), arguments
+
+    def _optimizer(self) -> Any:
+        given, arguments = self.optimizer
+        rate = {} if self.learning_rate is None else {"learning_rate": self.learning_rate}
+        return made("optimizers", given, {**rate, **arguments})
+
+    def _is_chosen(self, name: str) -> bool:
+        default = {"optimizer": "adam", "loss": "auto", "metrics": None}[name]
+        given, arguments = getattr(self, name)
+        return bool(arguments) or (given is not default and given != default)
+
+    def _set_optimizer(self, model: Any) -> None:
+        """On a compiled model, what was asked for beside it."""
+        if self._is_chosen("optimizer"):
+            model.optimizer = self._optimizer()
+        else:
+            model.optimizer.learning_rate = self.learning_rate
+
+
+def targets_for(model: Any, recipe: Recipe, encoded: Any) -> Any:
+    """Encoded labels as a model's loss wants them: indices, one number for each class, or 0 and 1.
+
+    Raises:
+        ValueError: the model's last layer has not as many outputs as there are classes.
+    """
+    from kerasflow.training.labels import counts_labels
+
+    if recipe.task not in ("binary", "multiclass"):
+        return encoded if not isinstance(encoded, np.ndarray) else encoded.astype(recipe.precision, copy=False)
+    losses = model.loss if isinstance(model.loss, list | tuple) else [model.loss]
+    several = isinstance(encoded, list)
+    columns = encoded if several else [encoded]
+    counts = recipe.meta["n_classes_"] if several else [recipe.meta["n_classes_"]]
+    widths: list[Any] = [width for width, _ in _heads(model)] or [None] * len(columns)
+    wanted = []
+    for place, (column, n_classes, width) in enumerate(zip(columns, counts, widths, strict=False)):
+        loss = losses[place if len(losses) > 1 else 0]
+        _check_width(width, n_classes)
+        if counts_labels(loss):
+            wanted.append(column)
+        elif width == 1 or (width is None and n_classes == 2):
+            wanted.append(column.astype(recipe.precision))
+        else:
+            wanted.append(np.eye(n_classes, dtype=recipe.precision)[column])
+    return wanted if several else wanted[0]
+
+
+def _check_width(width: int | None, n_classes: int) -> None:
+    if width is None or width == n_classes or (width == 1 and n_classes == 2):
+        return
+    allowed = "1 or 2" if n_classes == 2 else str(n_classes)
+    raise ValueError(
+        f"the model's last layer gives {width} outputs for {n_classes} classes; give it {allowed} units: a callable "
+        "finds the number in meta['n_classes_'], a spec has the layer 'head'"
+    )
+
+
+def _heads(model: Any) -> list[tuple[int | None, str]]:
+    """Of each output of a functional model, how many numbers it gives, and its activation's name."""
+    found = []
+    for output in getattr(model, "outputs", None) or []:
+        layer = output._keras_history.operation
+        while hasattr(layer, "layers"):  # a model within the model
+            layer = layer.layers[-1]
+        activation = getattr(layer, "activation", None)
+        known = type(layer).__name__ in ("Dense", "EinsumDense", "Activation")
+        found.append((output.shape[-1], getattr(activation, "__name__", "") if known else ""))
+    return found
+
+
+def _units(n_classes: int) -> int:
+    return 1 if n_classes == 2 else n_classes
+
+
+def _perceptron(sizes: Any, meta: dict[str, Any]) -> ModelSpec:
+    """Dense layers with ReLU, and as many heads as there are targets that exclude each other."""
+    widths = [int(size) for size in np.atleast_1d(sizes)] if np.size(sizes) else []
+    layers: list[Any] = ["flatten"] if len(meta["X_shape_"]) > 2 else []
+    layers += [{"dense": {"units": width, "activation": "relu"}} for width in widths]
+    if meta["n_outputs_expected_"] == 1:
+        return as_model_spec({"layers": [*layers, "head"]})
+    trunk = {"activation": "linear", "name": "trunk"}
+    names = [f"output_{place}" for place in range(meta["n_outputs_expected_"])]
+    heads = [{"head": None, "name": name, "inputs": ["trunk"]} for name in names]
+    return as_model_spec({"layers": [*layers, trunk, *heads], "outputs": names})
+
+
+def _with_precision(loss: Any, precision: str) -> Any:
+    """Losses that are functions, which Keras would compute in its own default precision."""
+    import keras
+
+    if isinstance(loss, list | tuple):
+        return [_with_precision(item, precision) for item in loss]
+    if isinstance(loss, dict):
+        return {key: _with_precision(item, precision) for key, item in loss.items()}
+    if precision == "float32" or loss is None or isinstance(loss, str):
+        return loss
+    if isinstance(loss, keras.losses.Loss):
+        try:
+            return type(loss).from_config(loss.get_config() | {"dtype": precision})
+        except (TypeError, ValueError, NotImplementedError):  # one of the user's own, which knows what it does
+            return loss
+    return keras.losses.LossFunctionWrapper(loss, name=getattr(loss, "__name__", None), dtype=precision)
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's scalars, which searches draw, as Python's."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _clone(model: Any) -> Any:
+    """The same network and weights, compiled likewise; the optimizer begins anew."""
+    import keras
+
+    if not model.built:
+        raise TrainingError("the keras.Model has no weights yet; build it first, or give a callable that makes it")
+    try:
+        clone = keras.models.clone_model(model)
+        clone.set_weights(model.get_weights())
+        if model.compiled:
+            clone.compile_from_config(model.get_compile_config())
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise TrainingError(
+            f"the keras.Model cannot be cloned: {sentence(error)}; give a callable that makes it instead"
+        ) from error
+    return clone

@@ -49,6 +49,9 @@ class KerasEstimator(RoutedParameters):
         """A new transformer of checked samples into what the model takes, such as a list of several inputs; or None."""
         return None
 
+    scorer: Any = None
+    """A static method `(y_true, y_pred, **kwargs)` that `score` asks instead of accuracy or R²."""
+
     # ---- scikit-learn's methods ------------------------------------------------------------------------------------
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
@@ -87,10 +90,7 @@ class KerasEstimator(RoutedParameters):
         self._check_parameters()
         X, y = self._checked(X, y, reset=True)
         encoded, _ = self._begin(X, y, None)
-        model = self._fitted.model
-        if not model.built:
-            model(encoded[:1])
-        model.optimizer.build(model.trainable_variables)
+        self._fitted.build(_first(encoded))
         self.history_ = History()
         return self
 
@@ -98,7 +98,7 @@ class KerasEstimator(RoutedParameters):
     def model_(self) -> Any:
         """The trained `keras.Model`."""
         check_is_fitted(self)
-        return self._fitted.model
+        return self._fitted.give()
 
     @property
     def loss_curve_(self) -> list[float]:
@@ -169,9 +169,8 @@ class KerasEstimator(RoutedParameters):
             setattr(self, name, fact)
         given = {name: getattr(self, name) for name in ("n_features_in_", "feature_names_in_") if hasattr(self, name)}
         recipe = self._recipe(facts | given, precision_of(X), seed)
-        model = recipe.make()
-        self._fitted = Fitted(recipe, model)
-        return encoded, targets_for(model, recipe, labels)
+        self._fitted = Fitted(recipe)
+        return encoded, targets_for(self._fitted.model, recipe, labels)
 
     def _recipe(self, meta: dict[str, Any], precision: Any, seed: int) -> Recipe:
         model = self.model if self.model is not None else getattr(self, "_keras_build_fn", None)
@@ -236,18 +235,16 @@ class KerasEstimator(RoutedParameters):
         labels = self._known(y)
         if new_optimizer:
             old = self._fitted
-            recipe = self._recipe(old.recipe.meta, old.recipe.precision, old.recipe.seed)
-            model = recipe.make()
+            new = Fitted(self._recipe(old.recipe.meta, old.recipe.precision, old.recipe.seed))
             try:
-                if not model.built:
-                    model(x[:1])
-                model.set_weights(old.model.get_weights())
+                new.build(_first(x))
+                new.model.set_weights(old.model.get_weights())
             except ValueError:
                 raise ValueError(
                     "warm_start goes on with the weights of the previous fit, and the model has other layers now; set "
                     "warm_start=False, or leave the model as it was"
                 ) from None
-            self._fitted = Fitted(recipe, model)
+            self._fitted = new
         return x, targets_for(self._fitted.model, self._fitted.recipe, labels)
 
     def _known(self, y: Any) -> Any:
@@ -282,6 +279,10 @@ class KerasEstimator(RoutedParameters):
     def _fit_argument(self, name: str) -> Any:
         return self.routed("fit").get(name, getattr(self, name))
 
+    def _scored(self, X: Any, y: Any, sample_weight: Any) -> float:
+        more = {} if sample_weight is None else {"sample_weight": sample_weight}
+        return float(self.scorer(np.asarray(y), self.predict(X), **more))
+
     def _outputs(self, X: Any) -> Any:
         """The model's outputs for checked samples, as arrays."""
         check_is_fitted(self)
@@ -290,6 +291,13 @@ class KerasEstimator(RoutedParameters):
         x = X if self.feature_encoder_ is None else self.feature_encoder_.transform(X)
         batch = self.routed("predict").get("batch_size") or batch_for_prediction(X, int(self.batch_size))
         return self._fitted.inference(x, batch)
+
+
+def _first(x: Any) -> Any:
+    """One sample, to build a model with."""
+    import keras
+
+    return keras.tree.map_structure(lambda leaf: leaf[:1], x)
 
 
 def _facts(encoder: Any) -> dict[str, Any]:

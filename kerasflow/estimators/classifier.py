@@ -143,6 +143,8 @@ class KerasClassifier(ClassifierMixin, KerasEstimator):
         Args:
             X, y, sample_weight: as for `fit`.
         """
+        if self.scorer is not None:
+            return self._scored(X, y, sample_weight)
         if getattr(self, "target_type_", "") != "multiclass-multioutput":
             return float(super().score(X, y, sample_weight))
         right = np.all(np.asarray(y) == self.predict(X), axis=1)
@@ -155,7 +157,9 @@ class KerasClassifier(ClassifierMixin, KerasEstimator):
 
     def _decoded(self, X: Any, return_proba: bool) -> Any:
         outputs = self._outputs(X)
-        return self.target_encoder_.inverse_transform(probabilities(self._fitted.model, outputs), return_proba)
+        found = probabilities(self._fitted.model, outputs)
+        decode = self.target_encoder_.inverse_transform
+        return decode(found, return_proba=True) if return_proba else decode(found)
 
     def _weights(self, sample_weight: Any, X: Any, y: Any) -> Any:
         if self.class_weight is None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from kerasflow.errors import TrainingError
+from kerasflow.estimators.lending import lend
 from kerasflow.estimators.recipe import Recipe
 
 
@@ -16,20 +17,37 @@ class Fitted:
     first used.
 
     Args:
-        recipe: that made the model.
-        model: compiled and built.
+        recipe: that makes the model.
     """
 
-    def __init__(self, recipe: Recipe, model: Any) -> None:
-        self.recipe, self.model = recipe, model
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.model  # noqa: B018  # what cannot be made is told now
 
     @cached_property
     def model(self) -> Any:
-        """The `keras.Model`."""
-        model = self.recipe.make()
-        state = vars(self).pop("state")
+        """The compiled `keras.Model`, for use within the estimator."""
+        model, self._keep = lend(self.recipe, self)
+        state = vars(self).pop("state", None)
+        if state is not None:
+            self._take_up(model, state)
+        return model
+
+    def give(self) -> Any:
+        """The model, for anybody to hold and change."""
+        model = self.model
+        self._keep()
+        return model
+
+    def build(self, x: Any) -> None:
+        """Makes the weights of a model that waits for its first samples, and the optimizer's moments."""
+        if not self.model.built:
+            self.model(x)
+        self.model.optimizer.build(self.model.trainable_variables)
+
+    def _take_up(self, model: Any, state: list[Any]) -> None:
         if not model.built:
-            model(_example(self.recipe))
+            model(np.zeros((1, *self.recipe.meta["X_shape_"][1:]), self.recipe.meta["X_dtype_"]))
         model.optimizer.build(model.trainable_variables)
         variables = _variables(model)
         if [tuple(v.shape) for v in variables] != [array.shape for array in state]:
@@ -39,7 +57,6 @@ class Fitted:
             )
         for variable, array in zip(variables, state, strict=True):
             variable.assign(array)
-        return model
 
     @cached_property
     def inference(self) -> Any:
@@ -57,8 +74,3 @@ def _variables(model: Any) -> list[Any]:
     """What goes on being used after a training: weights, moving statistics, seeds, the optimizer's moments."""
     metrics = {id(variable) for variable in model.metrics_variables}
     return [variable for variable in [*model.variables, *model.optimizer.variables] if id(variable) not in metrics]
-
-
-def _example(recipe: Recipe) -> Any:
-    """A sample to build a model with that has no input layer."""
-    return np.zeros((1, *recipe.meta["X_shape_"][1:]), recipe.meta["X_dtype_"])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,10 @@ from kerasflow.builders.objects import loss_of, seeded
 from kerasflow.builders.precision import Precision, computing_in
 from kerasflow.errors import TrainingError, sentence
 from kerasflow.estimators.objects import made
+from kerasflow.spec.experiment import ExperimentSpec
 from kerasflow.spec.model import ModelSpec, as_model_spec, load_model_spec
+from kerasflow.training.keras_internals import loss_of_function
+from kerasflow.training.labels import counts_labels
 
 TASKS = {
     "binary": "binary",
@@ -56,7 +61,7 @@ class Recipe:
     @property
     def task(self) -> str:
         """`binary`, `multiclass`, `multilabel` or `regression`."""
-        return TASKS.get(self.meta["target_type_"], "regression") if "n_classes_" in self.meta else "regression"
+        return TASKS.get(self.meta.get("target_type_", ""), "regression")
 
     def make(self) -> Any:
         """A new `keras.Model`, compiled; the same weights each time.
@@ -76,40 +81,79 @@ class Recipe:
                 self._set_optimizer(model)
         return model
 
+    @property
+    def rate(self) -> float | None:
+        """The learning rate that was asked for, if it is a number."""
+        rate = self.optimizer[1].get("learning_rate", self.learning_rate)
+        return float(rate) if isinstance(rate, Real) else None
+
+    def key(self) -> Hashable | None:
+        """Equal for recipes whose models differ in values of variables alone; None if that cannot be known."""
+        import keras
+
+        spec = self._spec()
+        if spec is None:
+            return None
+        (optimizer, arguments), rate = self.optimizer, self.learning_rate
+        if self.rate is not None:
+            arguments, rate = {name: value for name, value in arguments.items() if name != "learning_rate"}, "number"
+        sizes = [self.meta.get(name) for name in ("n_classes_", "n_outputs_", "n_outputs_expected_", "target_type_")]
+        parts = [
+            optimizer,
+            arguments,
+            rate,
+            *self.loss,
+            *self.metrics,
+            *sizes,
+            self.meta["X_shape_"][1:],
+            self.precision,
+        ]
+        try:
+            told = json.dumps(_described(parts))
+        except TypeError:
+            return None
+        return spec.model_dump_json(), told, keras.config.floatx(), keras.config.image_data_format()
+
     def _network(self) -> Any:
         import keras
 
-        given = self.model
-        if isinstance(given, keras.Model):
-            return _clone(given)
-        if given is None:
-            return self._built(_perceptron(self.hidden_layer_sizes, self.meta))
-        if isinstance(given, ModelSpec | str | Path | dict):
-            changes = {name.replace("__", "."): _plain(value) for name, value in self.arguments.items()}
-            source: Any = getattr(given, "model", given)
-            return self._built(load_model_spec(source, changes))
-        if hasattr(given, "model") and isinstance(given.model, ModelSpec):  # a whole experiment's
-            changes = {name.replace("__", "."): _plain(value) for name, value in self.arguments.items()}
-            return self._built(load_model_spec(given.model, changes))
-        if not callable(given):
+        spec = self._spec()
+        if spec is not None:
+            return self._built(spec)
+        if isinstance(self.model, keras.Model):
+            return _clone(self.model)
+        if not callable(self.model):
             raise TypeError(
                 "model must be None, a spec, its path or dict, a callable that returns a keras.Model, or a "
-                f"keras.Model, got {type(given).__name__}"
+                f"keras.Model, got {type(self.model).__name__}"
             )
-        return self._called(given)
+        return self._called(self.model)
+
+    def _spec(self) -> ModelSpec | None:
+        """The network as a spec, if it is given as one."""
+        given = self.model
+        if given is None:
+            return _perceptron(self.hidden_layer_sizes, self.meta)
+        if isinstance(given, ExperimentSpec):
+            given = given.model
+        if not isinstance(given, ModelSpec | str | Path | dict):
+            return None
+        changes = {name.replace("__", "."): _plain(value) for name, value in self.arguments.items()}
+        return load_model_spec(given, changes)
 
     def _built(self, spec: ModelSpec) -> Any:
-        shape, several = self.meta["X_shape_"][1:], self.meta["target_type_"] == "multiclass-multioutput"
+        shape, several = self.meta["X_shape_"][1:], self.meta.get("target_type_") == "multiclass-multioutput"
         if several:
             sizes = {name: _units(n) for name, n in zip(spec.outputs, self.meta["n_classes_"], strict=False)}
             return build(spec, shape, sizes)
         outputs = self.meta["n_outputs_"] if self.task in ("multilabel", "regression") else self.meta["n_classes_"]
         return build(spec, shape, _units(outputs) if self.task == "binary" else outputs, self.task)  # type: ignore[arg-type]
 
-    def _called(self, function: Callable[..., Any]) -> Any:
+    def _called(self, given: Callable[..., Any]) -> Any:
         import keras
 
-        offered = {
+        function: Any = given
+        offered: dict[str, Callable[[], Any]] = {
             "meta": lambda: dict(self.meta),
             "params": lambda: dict(self.params),
             "compile_kwargs": self._compiling,
@@ -133,14 +177,14 @@ class Recipe:
         return {
             "optimizer": self._optimizer(),
             "loss": _with_precision(made("losses", given, arguments, dtype), self.precision),
-            "metrics": made("metrics", *self.metrics, dtype),
+            "metrics": made("metrics", *self.metrics),
         }
 
     def _loss(self, model: Any) -> tuple[Any, dict[str, Any]]:
         """The loss that the task and the model's last layer ask for; logits where that layer is linear."""
         heads = [] if model is None else _heads(model)
         names, logits = [], self.task != "regression" and bool(heads) and all(head == "linear" for _, head in heads)
-        expected = self.meta["n_outputs_expected_"]
+        expected = self.meta.get("n_outputs_expected_", 1)
         widths = [width for width, _ in heads] or [None]
         for width in widths if expected > 1 else widths[:1]:
             two = self.task == "binary" and width is not None and width > 1
@@ -173,10 +217,9 @@ def targets_for(model: Any, recipe: Recipe, encoded: Any) -> Any:
     Raises:
         ValueError: the model's last layer has not as many outputs as there are classes.
     """
-    from kerasflow.training.labels import counts_labels
-
     if recipe.task not in ("binary", "multiclass"):
-        return encoded if not isinstance(encoded, np.ndarray) else encoded.astype(recipe.precision, copy=False)
+        is_numbers = isinstance(encoded, np.ndarray) and encoded.dtype.kind in "biuf"
+        return encoded.astype(recipe.precision, copy=False) if is_numbers else encoded
     losses = model.loss if isinstance(model.loss, list | tuple) else [model.loss]
     several = isinstance(encoded, list)
     columns = encoded if several else [encoded]
@@ -250,7 +293,29 @@ def _with_precision(loss: Any, precision: str) -> Any:
             return type(loss).from_config(loss.get_config() | {"dtype": precision})
         except (TypeError, ValueError, NotImplementedError):  # one of the user's own, which knows what it does
             return loss
-    return keras.losses.LossFunctionWrapper(loss, name=getattr(loss, "__name__", None), dtype=precision)
+    return loss_of_function(loss, precision)
+
+
+def _described(value: Any) -> Any:
+    """Values, classes and objects of Keras' as JSON has them.
+
+    Raises:
+        TypeError: something else.
+    """
+    import keras
+
+    if isinstance(value, list | tuple):
+        return [_described(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _described(item) for key, item in value.items()}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    owner = value if inspect.isclass(value) else type(value)
+    if not owner.__module__.startswith("keras."):
+        raise TypeError(owner.__name__)
+    return f"{owner.__module__}.{owner.__qualname__}" if owner is value else keras.saving.serialize_keras_object(value)
 
 
 def _plain(value: Any) -> Any:

@@ -82,6 +82,15 @@ class KerasRegressor(RegressorMixin, KerasEstimator):
         """
         return self._partial_fit(X, y, sample_weight)  # type: ignore[no-any-return]
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """The coefficient of determination.
+
+        Args:
+            X, y, sample_weight: as for `fit`.
+        """
+        own = self.scorer is not None
+        return self._scored(X, y, sample_weight) if own else float(super().score(X, y, sample_weight))
+
     def predict(self, X: Any) -> Any:
         """The model's outputs, in the shape of the targets: `(n_samples,)` or `(n_samples, n_outputs)`."""
         outputs = self._outputs(X)

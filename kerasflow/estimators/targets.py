@@ -119,12 +119,12 @@ class NumberEncoder(_Encoder):
     """Quantities, which a network gives as they are.
 
     Attributes:
-        target_type_: `continuous` or `continuous-multioutput`, or what scikit-learn's `type_of_target` takes them for.
+        target_type_: `continuous` or `continuous-multioutput`, whole numbers, too.
     """
 
     def fit(self, y: Any) -> NumberEncoder:
         """Learns how many there are for each sample."""
-        self.target_type_ = str(type_of_target(y, input_name="y"))
+        self.target_type_ = "continuous" if y.ndim == 1 else "continuous-multioutput"
         self.y_dtype_, self.y_ndim_ = y.dtype, y.ndim
         self.n_outputs_ = 1 if y.ndim == 1 else y.shape[1]
         self.n_outputs_expected_ = 1

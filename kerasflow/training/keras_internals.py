@@ -284,3 +284,44 @@ def _outside_of_replicas(optimizer: Any, strategy: Any) -> dict[str, Any]:
 
     neutral = ("_apply_weight_decay", "_overwrite_model_variables_with_average_value")
     return {"_backend_update_step": update} | {n: partial(getattr(BaseOptimizer, n), optimizer) for n in neutral}
+
+
+def loss_of_function(function: Any, dtype: str) -> Any:
+    """The loss that Keras makes of a function `(y_true, y_pred)`, computed in this dtype."""
+    from keras.src.losses.losses import LossFunctionWrapper
+
+    return LossFunctionWrapper(function, name=getattr(function, "__name__", None), dtype=dtype)
+
+
+def first_values(model: Any) -> tuple[list[tuple[Any, Any]], list[tuple[Any, Any]]] | None:
+    """What the variables of a new, compiled model and of its optimizer begin with.
+
+    Returns:
+        Pairs of a variable and its value, and pairs of a variable and a function that draws its value from a seed; None
+        where a layer has a variable that is not known to come from an initializer.
+    """
+    model.optimizer.build(model.trainable_variables)
+    fixed = [(variable, variable.numpy()) for variable in model.optimizer.variables]
+    random: list[tuple[Any, Any]] = []
+    for layer in flatten_layers(model):
+        names = {id(value): name.lstrip("_") for name, value in vars(layer).items()}
+        for variable in [*layer._trainable_variables, *layer._non_trainable_variables]:
+            initializer: Any = getattr(layer, f"{names.get(id(variable))}_initializer", None)
+            if not type(initializer).__module__.startswith("keras."):
+                return None
+            if hasattr(initializer, "_init_seed") and initializer._init_seed is None:
+                random.append((variable, partial(_drawn, initializer, variable)))
+            else:
+                fixed.append((variable, variable.numpy()))
+        for generator in layer._seed_generators:
+            if getattr(layer, "seed", None) is None:
+                random.append((generator.state, lambda seed: [seed, 0]))
+            else:
+                fixed.append((generator.state, generator.state.numpy()))
+    told = {id(variable) for variable, _ in [*fixed, *random]}
+    return (fixed, random) if all(id(variable) in told for variable in model.variables) else None
+
+
+def _drawn(initializer: Any, variable: Any, seed: int) -> Any:
+    made = type(initializer).from_config({**initializer.get_config(), "seed": seed})
+    return made(variable.shape, dtype=variable.dtype)

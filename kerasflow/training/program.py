@@ -15,6 +15,7 @@ from typing import Any
 from kerasflow.errors import TrainingError
 from kerasflow.training.keras_internals import all_variables
 from kerasflow.training.making import making
+from kerasflow.training.unchanging import known_of
 
 POOLED = 32  # programs kept; the least recently used goes first
 
@@ -111,7 +112,15 @@ def check_no_text(engine: str, parts: Any) -> None:
 
 def compiler_for(model: Any, engine: str) -> Compiler:
     """The compiler of functions that read and write a compiled, built model, its optimizer and its metrics."""
-    return Compiler(all_variables(model), engine, making(model))
+    return Compiler(all_variables(model), engine, _making(model))
+
+
+def _making(model: Any) -> str | None:
+    known = known_of(model)
+    if known is None:
+        return making(model)
+    known.making = known.making or making(model)
+    return known.making
 
 
 def spec_of(tensor: Any, any_length: bool = False) -> Any:

@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 _HOME = {
     "BuildError": "kerasflow.errors",
     "DataError": "kerasflow.errors",
+    "EstimatorError": "kerasflow.errors",
     "ExperimentSpec": "kerasflow.spec.experiment",
     "History": "kerasflow.training.history",
     "KerasClassifier": "kerasflow.estimators.classifier",
@@ -29,11 +30,13 @@ _HOME = {
     "cnn": "kerasflow.spec.recipes",
     "compare": "kerasflow.comparison",
     "fit": "kerasflow.training.trainer",
+    "load": "kerasflow.estimators.persistence",
     "load_spec": "kerasflow.spec.experiment",
     "lr_find": "kerasflow.training.range_test",
     "mlp": "kerasflow.spec.recipes",
     "resume": "kerasflow.experiment",
     "run": "kerasflow.experiment",
+    "save": "kerasflow.estimators.persistence",
     "single_layer": "kerasflow.spec.recipes",
     "stop": "kerasflow.training",
 }
@@ -45,12 +48,15 @@ if TYPE_CHECKING:
     from kerasflow.comparison import compare as compare
     from kerasflow.errors import BuildError as BuildError
     from kerasflow.errors import DataError as DataError
+    from kerasflow.errors import EstimatorError as EstimatorError
     from kerasflow.errors import KerasflowError as KerasflowError
     from kerasflow.errors import RunError as RunError
     from kerasflow.errors import SpecError as SpecError
     from kerasflow.errors import TrackingError as TrackingError
     from kerasflow.errors import TrainingError as TrainingError
     from kerasflow.estimators.classifier import KerasClassifier as KerasClassifier
+    from kerasflow.estimators.persistence import load as load
+    from kerasflow.estimators.persistence import save as save
     from kerasflow.estimators.regressor import KerasRegressor as KerasRegressor
     from kerasflow.experiment import RunResult as RunResult
     from kerasflow.experiment import resume as resume

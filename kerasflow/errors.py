@@ -6,6 +6,7 @@
      ├─ DataError        (ValueError)    the data is not what the spec says, or cannot be learned from
      ├─ TrainingError    (RuntimeError)  the loop cannot go on, or was asked for what it cannot do
      ├─ TrackingError    (RuntimeError)  the tracking store does not answer, or refuses
+     ├─ EstimatorError   (ValueError)    an estimator cannot be saved, or a file holds none that may be loaded
      ├─ RunError         (RuntimeError)  a run folder is missing, incomplete or cannot be written
      └─ MissingExtra     (ImportError)   an optional package is not installed
 
@@ -65,6 +66,10 @@ class TrainingError(KerasflowError, RuntimeError):
 
 class TrackingError(KerasflowError, RuntimeError):
     """A tracking store that does not answer, or that refuses what it is given."""
+
+
+class EstimatorError(KerasflowError, ValueError):
+    """An estimator that cannot be saved, or a file that holds none or one that is not trusted."""
 
 
 class RunError(KerasflowError, RuntimeError):

@@ -14,6 +14,7 @@ from kerasflow.estimators.features import as_features, batch_for_prediction, pre
 from kerasflow.estimators.fitted import Fitted
 from kerasflow.estimators.objects import made
 from kerasflow.estimators.parameters import RoutedParameters
+from kerasflow.estimators.portable import as_data, from_data, is_portable
 from kerasflow.estimators.recipe import Recipe, targets_for
 from kerasflow.training.history import History
 from kerasflow.training.trainer import fit as train
@@ -120,6 +121,14 @@ class KerasEstimator(RoutedParameters):
         tags.input_tags.sparse = True
         tags.target_tags.required = True
         return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().__getstate__()
+        names = self.get_params(deep=False) if is_portable() else ()
+        return state | {name: as_data(state[name]) for name in names if name in state}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__({name: from_data(value) for name, value in state.items()})
 
     # ---- how -------------------------------------------------------------------------------------------------------
 

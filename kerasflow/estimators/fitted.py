@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -9,7 +10,9 @@ import numpy as np
 
 from kerasflow.errors import TrainingError
 from kerasflow.estimators.lending import lend
+from kerasflow.estimators.portable import SavedModel, is_portable
 from kerasflow.estimators.recipe import Recipe
+from kerasflow.training.keras_internals import is_seed
 
 
 class Fitted:
@@ -31,6 +34,9 @@ class Fitted:
         state = vars(self).pop("state", None)
         if state is not None:
             self._take_up(model, state)
+        seeds = [variable for variable in model.variables if is_seed(variable)]
+        for variable, value in zip(seeds, vars(self).pop("seeds", seeds), strict=True):  # a .keras file has them not
+            variable.assign(value)
         return model
 
     def give(self) -> Any:
@@ -58,6 +64,11 @@ class Fitted:
         for variable, array in zip(variables, state, strict=True):
             variable.assign(array)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        if isinstance(self.recipe.model, SavedModel):
+            self.model  # noqa: B018  # while what `kf.load` was told to trust is known
+
     @cached_property
     def inference(self) -> Any:
         """The model's outputs for arrays, as one compiled program."""
@@ -66,6 +77,18 @@ class Fitted:
         return Inference(self.model)
 
     def __getstate__(self) -> dict[str, Any]:
+        if is_portable():
+            recipe = replace(
+                self.recipe,
+                model=SavedModel.of(self.model),
+                arguments={},
+                optimizer=("adam", {}),
+                loss=("auto", {}),
+                metrics=(None, {}),
+                learning_rate=None,
+                params={},
+            )
+            return {"recipe": recipe, "seeds": [v.numpy() for v in self.model.variables if is_seed(v)]}
         state = vars(self).get("state") or [variable.numpy() for variable in _variables(self.model)]
         return {"recipe": self.recipe, "state": state}
 

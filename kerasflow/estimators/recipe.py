@@ -17,9 +17,10 @@ from kerasflow.builders.objects import loss_of, seeded
 from kerasflow.builders.precision import Precision, computing_in
 from kerasflow.errors import TrainingError, sentence
 from kerasflow.estimators.objects import made
+from kerasflow.estimators.portable import SavedModel
 from kerasflow.spec.experiment import ExperimentSpec
 from kerasflow.spec.model import ModelSpec, as_model_spec, load_model_spec
-from kerasflow.training.keras_internals import loss_of_function
+from kerasflow.training.keras_internals import loss_of_function, set_dtype
 from kerasflow.training.labels import counts_labels
 
 TASKS = {
@@ -120,6 +121,11 @@ class Recipe:
         spec = self._spec()
         if spec is not None:
             return self._built(spec)
+        if isinstance(self.model, SavedModel):
+            model = self.model.load()
+            for loss in keras.tree.flatten(model.loss):
+                set_dtype(loss, self.precision)
+            return model
         if isinstance(self.model, keras.Model):
             return _clone(self.model)
         if not callable(self.model):

@@ -293,6 +293,14 @@ def loss_of_function(function: Any, dtype: str) -> Any:
     return LossFunctionWrapper(function, name=getattr(function, "__name__", None), dtype=dtype)
 
 
+def set_dtype(loss: Any, dtype: str) -> None:
+    """What a `keras.losses.Loss` computes in, which its config leaves out."""
+    import keras
+
+    if isinstance(loss, keras.losses.Loss):
+        loss._dtype_policy, loss._dtype = keras.DTypePolicy(dtype), dtype
+
+
 def first_values(model: Any) -> tuple[list[tuple[Any, Any]], list[tuple[Any, Any]]] | None:
     """What the variables of a new, compiled model and of its optimizer begin with.
 

@@ -23,6 +23,7 @@ _HOME = {
     "RunError": "kerasflow.errors",
     "RunResult": "kerasflow.experiment",
     "SpecError": "kerasflow.errors",
+    "Tracking": "kerasflow.estimators.recording",
     "TrackingError": "kerasflow.errors",
     "Trainer": "kerasflow.training.trainer",
     "TrainingError": "kerasflow.errors",
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from kerasflow.estimators.classifier import KerasClassifier as KerasClassifier
     from kerasflow.estimators.persistence import load as load
     from kerasflow.estimators.persistence import save as save
+    from kerasflow.estimators.recording import Tracking as Tracking
     from kerasflow.estimators.regressor import KerasRegressor as KerasRegressor
     from kerasflow.experiment import RunResult as RunResult
     from kerasflow.experiment import resume as resume

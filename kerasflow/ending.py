@@ -24,10 +24,13 @@ class Mirror:
     """A tracker that may fail without taking the training with it: the run folder is the truth.
 
     Every call is tried, because a store may come back; the first that fails is told, the others are not.
+
+    Args:
+        kept: where the numbers are in any case, for the message.
     """
 
-    def __init__(self, tracker: Tracker | None) -> None:
-        self.tracker = tracker
+    def __init__(self, tracker: Tracker | None, kept: str = "but all is in the run folder") -> None:
+        self.tracker, self.kept = tracker, kept
         self.told = False
 
     def __call__(self, send: Callable[[Tracker], None]) -> None:
@@ -37,7 +40,7 @@ class Mirror:
             send(self.tracker)
         except TrackingError as error:
             if not self.told:
-                warnings.warn(f"not all is recorded in MLflow, but all is in the run folder: {error}", stacklevel=3)
+                warnings.warn(f"not all is recorded in MLflow, {self.kept}: {error}", stacklevel=3)
             self.told = True
 
 

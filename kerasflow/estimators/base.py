@@ -50,6 +50,7 @@ class KerasEstimator(RoutedParameters):
         """A new transformer of checked samples into what the model takes, such as a list of several inputs; or None."""
         return None
 
+    _search_run: Any = None
     scorer: Any = None
     """A static method `(y_true, y_pred, **kwargs)` that `score` asks instead of accuracy or R²."""
 
@@ -121,6 +122,14 @@ class KerasEstimator(RoutedParameters):
         tags.input_tags.sparse = True
         tags.target_tags.required = True
         return tags
+
+    def __sklearn_clone__(self) -> Any:
+        copy = super().__sklearn_clone__()
+        if self.tracker is not None:
+            from kerasflow.estimators.searches import search_run_for
+
+            copy._search_run = self._search_run or search_run_for(copy)
+        return copy
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()
@@ -229,13 +238,26 @@ class KerasEstimator(RoutedParameters):
             "epochs": done + int(epochs),
             "initial_epoch": done,
         }
-        history = train(fitted.model, **arguments)
-        updates = before.updates
+        history = (self._recorded if self.tracker is not None else self._unrecorded)(X, y, arguments, before)
         for row in history.rows:
-            row["updates"] += updates
+            row["updates"] += before.updates
         history.rows = [*before.rows, *history.rows]
         self.history_ = history
         return self
+
+    def _unrecorded(self, X: Any, y: Any, arguments: dict[str, Any], before: History) -> History:
+        return train(self._fitted.model, **arguments)
+
+    def _recorded(self, X: Any, y: Any, arguments: dict[str, Any], before: History) -> History:
+        from kerasflow.estimators.recording import recording
+
+        run_id = getattr(self, "run_id_", "") if before.rows else ""
+        search, self._search_run = self._search_run, None
+        with recording(self, search, X, y, run_id, before.updates) as record:
+            self.run_id_ = record.run_id
+            history = train(self._fitted.model, **arguments, on_epoch=record.epoch)
+            record.end(self._fitted.model, history, _first(arguments["x"]))
+        return history
 
     def _going_on(self, X: Any, y: Any, new_optimizer: bool) -> tuple[Any, Any]:
         """From the weights that there are; `fit` compiles anew, as it was told now, and `partial_fit` does not."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,6 +38,7 @@ class MemoryTracker:
     def __init__(self) -> None:
         self.experiment = ""
         self.name = ""
+        self.parent = ""
         self.run_id = ""
         self.status = ""
         self.params: dict[str, Any] = {}
@@ -50,10 +51,12 @@ class MemoryTracker:
         self.example: Any = None
         self._last: dict[str, int] = {}
 
-    def start(self, experiment: str, name: str, params: Mapping[str, Any], tags: Mapping[str, Any]) -> str:
+    def start(
+        self, experiment: str, name: str, params: Mapping[str, Any], tags: Mapping[str, Any], parent: str = ""
+    ) -> str:
         if self.run_id:
             raise TrackingError(f"this tracker keeps run {self.run_id} already; a new run needs a new tracker")
-        self.experiment, self.name = experiment, name
+        self.experiment, self.name, self.parent = experiment, name, parent
         self.run_id, self.status = uuid.uuid4().hex, "RUNNING"
         self.params.update(params)
         self.tags.update(tags)
@@ -73,6 +76,10 @@ class MemoryTracker:
         self._require_start()
         for key, value in new_points(metrics, step, self._last).items():
             self.metrics.setdefault(key, []).append((step, float(value)))
+
+    def log_curves(self, points: Sequence[tuple[Mapping[str, float], int]]) -> None:
+        for metrics, step in points:
+            self.log_metrics(metrics, step)
 
     def log_dataset(self, name: str, digest: str, context: Context, profile: Mapping[str, Any]) -> None:
         self._require_start()

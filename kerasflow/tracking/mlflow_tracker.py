@@ -56,7 +56,9 @@ class MLflowTracker:
         self._not_finite: dict[str, str] = {}
         self._last: dict[str, int] = {}  # the step that each curve had reached when the run was taken up
 
-    def start(self, experiment: str, name: str, params: Mapping[str, Any], tags: Mapping[str, Any]) -> str:
+    def start(
+        self, experiment: str, name: str, params: Mapping[str, Any], tags: Mapping[str, Any], parent: str = ""
+    ) -> str:
         if self.run_id:
             raise TrackingError(f"this tracker keeps run {self.run_id} already; a new run needs a new tracker")
         store_uri.check_reachable(self.uri)
@@ -67,6 +69,8 @@ class MLflowTracker:
             self._experiment_id = self._find_or_create(self._client, experiment)
         with self._calling("start a run"):
             own = {**_origin(tags), _COLOUR_TAG: _next_colour(self._client, self._experiment_id)}
+            if parent:
+                own["mlflow.parentRunId"] = parent
             run = self._client.create_run(self._experiment_id, run_name=name, tags=own)
             self.run_id = str(run.info.run_id)
         try:
@@ -99,17 +103,25 @@ class MLflowTracker:
         self._log_texts({}, limits.fit_texts(tags, limits.TAG_LENGTH))
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
+        self.log_curves([(metrics, step)])
+
+    def log_curves(self, points: Sequence[tuple[Mapping[str, float], int]]) -> None:
         from mlflow.entities import Metric
 
         client = self._started()
         now = int(time.time() * 1000)
-        fitted, strange = limits.fit_metrics(metrics)
-        points = [Metric(key, value, now, step) for key, value in new_points(fitted, step, self._last).items()]
+        entities, news = [], dict[str, str]()
+        for metrics, step in points:
+            fitted, strange = limits.fit_metrics(metrics)
+            new = new_points(fitted, step, self._last)
+            entities += [Metric(key, value, now, step) for key, value in new.items()]
+            if new:
+                news = {key: f"{key} = {value} at step {step}" for key, value in strange.items()} | news
         with self._calling("log metrics"):
-            for batch in _batches(points):
+            for batch in _batches(entities):
                 client.log_batch(self.run_id, metrics=batch)
-        news = {key: f"{key} = {value} at step {step}" for key, value in strange.items() if key not in self._not_finite}
-        if points and news:
+        news = {key: text for key, text in news.items() if key not in self._not_finite}
+        if news:
             self._not_finite.update(news)
             self.set_tags({_NOT_FINITE: "; ".join(self._not_finite.values())})
 

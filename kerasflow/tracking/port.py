@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -16,7 +16,9 @@ class Tracker(Protocol):
     Every method raises `TrackingError`, in one sentence, when the store does not answer or refuses.
     """
 
-    def start(self, experiment: str, name: str, params: Mapping[str, Any], tags: Mapping[str, Any]) -> str:
+    def start(
+        self, experiment: str, name: str, params: Mapping[str, Any], tags: Mapping[str, Any], parent: str = ""
+    ) -> str:
         """Begin a run and return its id.
 
         Args:
@@ -24,6 +26,7 @@ class Tracker(Protocol):
             name: the run's own name; several runs may bear it.
             params: what was wanted, flat, by paths such as `train/batch_size`; written once, never changed.
             tags: what is known about the run at its start; `set_tags` adds to them.
+            parent: the id of the run that this one is a part of; empty for none.
         """
         ...
 
@@ -48,6 +51,14 @@ class Tracker(Protocol):
         Args:
             metrics: values by name, such as `val/loss`; NaN and infinities are allowed.
             step: epochs completed, from 1.
+        """
+        ...
+
+    def log_curves(self, points: Sequence[tuple[Mapping[str, float], int]]) -> None:
+        """Add several points to each curve at once.
+
+        Args:
+            points: metrics and steps, each as `log_metrics` takes them.
         """
         ...
 

@@ -192,11 +192,12 @@ def fit(
     seed: int = 0,
     strategy: Any = None,
     checkpoints: str | os.PathLike[str] | Checkpoints | None = None,
+    on_epoch: Callable[[Row], None] | None = None,
 ) -> History:
     """`keras.Model.fit` on a compiled model, by kerasflow's loop.
 
-    The arguments up to `validation_freq` are those of `keras.Model.fit`; the others are those of `kf.Trainer`. The
-    history has Keras' `.history` and `.epoch` too.
+    The arguments up to `validation_freq` are those of `keras.Model.fit`; the others are those of `kf.Trainer` and its
+    `fit`. The history has Keras' `.history` and `.epoch` too.
 
     Raises:
         TrainingError: the model is not compiled, or what was given does not fit together.
@@ -225,7 +226,7 @@ def fit(
         joined(strategy),
         _checkpoints(checkpoints),
     )
-    return train(model, data, validation, settings)
+    return train(model, data, validation, settings, on_epoch)
 
 
 def _checkpoints(given: str | os.PathLike[str] | Checkpoints | None) -> Checkpoints | None:

@@ -39,6 +39,7 @@ class Kept:
     images: set[tuple[str, int]]
     artifacts: dict[str, bytes]
     has_model: bool
+    parent: str
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +105,7 @@ def _kept_by_memory(tracker: MemoryTracker) -> Kept:
         set(tracker.images),
         tracker.artifacts,
         tracker.model is not None,
+        tracker.parent,
     )
 
 
@@ -139,6 +141,7 @@ def _kept_by_mlflow(tracker: Tracker) -> Kept:
             if not path.startswith("images/")
         },
         bool(run.outputs and run.outputs.model_outputs),
+        run.data.tags.get("mlflow.parentRunId", ""),
     )
 
 
@@ -178,6 +181,22 @@ def test_curves_are_indexed_by_epochs_completed(tracker: Tracker) -> None:
     metrics = kept(tracker).metrics
     assert metrics["train/loss"] == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
     assert metrics["val/loss"] == [(1, 2.0), (2, 1.0), (3, 2 / 3)]
+
+
+def test_many_epochs_are_sent_at_once(tracker: Tracker) -> None:
+    _start(tracker)
+    tracker.log_curves([({"train/loss": 1.0 / epoch, "val/loss": 2.0 / epoch}, epoch) for epoch in range(1, 121)])
+    metrics = kept(tracker).metrics
+    assert metrics["train/loss"] == [(epoch, 1.0 / epoch) for epoch in range(1, 121)]
+    assert metrics["val/loss"][-1] == (120, 2.0 / 120)
+
+
+def test_a_run_may_be_a_part_of_another(tracker: Tracker) -> None:
+    other = type(tracker)() if isinstance(tracker, MemoryTracker) else MLflowTracker(tracker.uri)  # type: ignore[attr-defined]
+    whole = _start(other)
+    tracker.start("digits", "fold-1", {}, {}, parent=whole)
+    assert kept(tracker).parent == whole
+    assert kept(other).parent == ""
 
 
 def test_a_cost_that_is_not_finite_is_kept_as_such(tracker: Tracker) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from numbers import Integral, Real
 from typing import Any
 
@@ -20,6 +21,12 @@ from kerasflow.training.history import History
 from kerasflow.training.trainer import fit as train
 
 LARGEST_SEED = 2**31 - 1
+
+# joblib tells its workers by this variable how many threads each may have, so that together they fill the machine once;
+# TensorFlow listens to others, and to them only before its first operation.
+if "OMP_NUM_THREADS" in os.environ:
+    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        os.environ.setdefault(name, os.environ["OMP_NUM_THREADS"])
 
 
 class KerasEstimator(RoutedParameters):

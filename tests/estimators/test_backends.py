@@ -1,0 +1,63 @@
+"""Searches in other processes: joblib's own, Dask's and Ray's give the numbers of this one."""
+
+from __future__ import annotations
+
+import os
+
+import joblib
+import numpy as np
+import pytest
+from sklearn.datasets import load_iris
+from sklearn.model_selection import GridSearchCV
+
+import kerasflow as kf
+
+X, Y = load_iris(return_X_y=True)
+
+
+def scores() -> np.ndarray:
+    estimator = kf.KerasClassifier(epochs=3, hidden_layer_sizes=(8,), random_state=0)
+    search = GridSearchCV(estimator, {"learning_rate": [0.001, 0.01]}, cv=2, refit=False).fit(X, Y)
+    return search.cv_results_["mean_test_score"]
+
+
+@pytest.fixture(scope="module")
+def here() -> np.ndarray:
+    return scores()
+
+
+def threads_of_tensorflow(seed: int) -> tuple[int, int]:
+    """This process, and how many threads TensorFlow computes with in it."""
+    kf.KerasClassifier(epochs=1, hidden_layer_sizes=(8,), random_state=seed).fit(X, Y)
+    tasks = [f"/proc/self/task/{task}/comm" for task in os.listdir("/proc/self/task")]
+    names = [open(task).read().strip() for task in tasks]  # noqa: SIM115
+    return os.getpid(), names.count("tf_Compute")
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="threads are counted where Linux lists them")
+def test_two_workers_share_the_machine_out_among_them():
+    found = joblib.Parallel(n_jobs=2)(joblib.delayed(threads_of_tensorflow)(seed) for seed in range(4))
+    allowed = max(1, joblib.cpu_count() // 2)
+    assert os.getpid() not in {process for process, _ in found}
+    assert {threads for _, threads in found} == {allowed}
+
+
+def test_dask_gives_the_same_numbers(here):
+    distributed = pytest.importorskip("distributed", reason="Dask is not installed: pip install distributed")
+    cluster = distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None)
+    with cluster, distributed.Client(cluster), joblib.parallel_config("dask"):
+        np.testing.assert_array_equal(scores(), here)
+
+
+def test_ray_gives_the_same_numbers(here, monkeypatch):
+    ray = pytest.importorskip("ray", reason="Ray is not installed: pip install ray")
+    from ray.util.joblib import register_ray
+
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    register_ray()
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+    try:
+        with joblib.parallel_config("ray"):
+            np.testing.assert_array_equal(scores(), here)
+    finally:
+        ray.shutdown()

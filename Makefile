@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# The oldest scikit-learn that pyproject.toml allows, beside the pinned one: its checks are run, too.
+LOWEST := $(VENV)/lowest-scikit-learn
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lock
@@ -35,4 +37,5 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing kerasflow and its pinned packages into $(VENV) (some minutes the first time) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(LOWEST) scikit-learn==1.6.0
 	@touch $@

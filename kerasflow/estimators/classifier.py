@@ -8,10 +8,19 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.metaestimators import available_if
 
 from kerasflow.estimators.base import KerasEstimator
-from kerasflow.estimators.links import probabilities
+from kerasflow.estimators.links import is_margin, probabilities
 from kerasflow.estimators.targets import ClassEncoder
+
+
+def _has_margins(estimator: Any) -> bool:
+    return is_margin(estimator.loss)
+
+
+def _has_probabilities(estimator: Any) -> bool:
+    return not is_margin(estimator.loss)
 
 
 class KerasClassifier(ClassifierMixin, KerasEstimator):
@@ -124,6 +133,7 @@ class KerasClassifier(ClassifierMixin, KerasEstimator):
         """The likeliest labels, `(n_samples,)` or `(n_samples, n_outputs)`, in the user's own words."""
         return self._decoded(X, return_proba=False)
 
+    @available_if(_has_probabilities)
     def predict_proba(self, X: Any) -> Any:
         """Probabilities, `(n_samples, n_classes)` in the order of `classes_`; of labels side by side, each one's.
 
@@ -131,6 +141,16 @@ class KerasClassifier(ClassifierMixin, KerasEstimator):
         """
         return self._decoded(X, return_proba=True)
 
+    @available_if(_has_margins)
+    def decision_function(self, X: Any) -> Any:
+        """Margins of a network that was trained with a hinge loss, which has no probabilities.
+
+        `(n_samples,)` for two classes and one output, above 0 for the second; else `(n_samples, n_classes)`.
+        """
+        outputs = self._outputs(X)
+        return outputs[:, 0] if outputs.shape[-1] == 1 else outputs
+
+    @available_if(_has_probabilities)
     def predict_log_proba(self, X: Any) -> Any:
         """Logarithms of `predict_proba`."""
         found = self.predict_proba(X)

@@ -20,7 +20,15 @@ def probabilities(model: Any, outputs: Any) -> Any:
     return _linked(model.loss[0] if isinstance(model.loss, list | tuple) else model.loss, outputs)
 
 
+def is_margin(loss: Any) -> bool:
+    """Whether a loss, by name, class, object or function, asks for margins, not for probabilities."""
+    name = loss if isinstance(loss, str) else _name(loss) or getattr(loss, "__name__", type(loss).__name__)
+    return name.lower().replace("_", "") in ("hinge", "squaredhinge", "categoricalhinge")
+
+
 def _linked(loss: Any, outputs: Any) -> Any:
+    if is_margin(loss):  # for the decision alone: above 0 is the second of two classes
+        return expit(outputs) if outputs.shape[-1] == 1 else outputs
     if not _takes_logits(loss):
         return outputs
     each = outputs.shape[-1] == 1 or "binary" in _name(loss)

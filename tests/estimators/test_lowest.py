@@ -1,0 +1,34 @@
+"""scikit-learn's own checks in the oldest release that is supported, in a process that finds it first."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LOWEST = Path(sys.prefix) / "lowest-scikit-learn"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["classifier", "regressor"])
+def test_every_check_of_the_oldest_supported_scikit_learn_passes(kind):
+    if not LOWEST.exists():
+        pytest.skip(f"the oldest supported scikit-learn is not in {LOWEST}: `make setup` puts it there")
+    program = Path(__file__).with_name("lowest_program.py")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(LOWEST), str(ROOT)])}
+    done = subprocess.run([sys.executable, program, kind], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    told = json.loads(done.stdout.splitlines()[-1])
+    required = re.search(r'"scikit-learn>=([\d.]+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert required is not None
+    assert told["version"].startswith(required[1])
+    assert [result for result in told["results"] if result[1] == "failed"] == []
+    skipped = {name for name, status, _ in told["results"] if status == "skipped"}
+    assert skipped <= {"check_classifiers_multilabel_output_format_decision_function"}
+    assert len(told["results"]) > 50

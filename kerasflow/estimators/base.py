@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d, validate_data
 
 from kerasflow.estimators.features import as_features, batch_for_prediction, precision_of
@@ -17,7 +18,8 @@ from kerasflow.estimators.objects import made
 from kerasflow.estimators.parameters import RoutedParameters
 from kerasflow.estimators.portable import as_data, from_data, is_portable
 from kerasflow.estimators.recipe import Recipe, targets_for
-from kerasflow.training.history import History
+from kerasflow.estimators.targets import ClassEncoder
+from kerasflow.training.history import History, Row
 from kerasflow.training.trainer import fit as train
 
 LARGEST_SEED = 2**31 - 1
@@ -187,8 +189,10 @@ class KerasEstimator(RoutedParameters):
         encoded = X = as_features(X)
         if features is not None:
             encoded = features.fit_transform(X)
-        labels = targets.fit(y).transform(y) if classes is None else targets.fit(y, classes).transform(y)
-        facts = {"X_shape_": tuple(X.shape), "X_dtype_": X.dtype, **_facts(features), **_facts(targets)}
+        targets.fit(y, **({} if classes is None or not isinstance(targets, ClassEncoder) else {"classes": classes}))
+        labels = targets.transform(y)
+        facts = {"X_shape_": tuple(X.shape), "X_dtype_": X.dtype, "y_dtype_": y.dtype, "y_ndim_": y.ndim}
+        facts |= {"target_type_": str(type_of_target(y, input_name="y")), **_facts(features), **_facts(targets)}
         self.feature_encoder_, self.target_encoder_ = features, targets
         for name, fact in facts.items():
             setattr(self, name, fact)
@@ -198,14 +202,14 @@ class KerasEstimator(RoutedParameters):
         return encoded, targets_for(self._fitted.model, recipe, labels)
 
     def _recipe(self, meta: dict[str, Any], precision: Any, seed: int) -> Recipe:
-        model = self.model if self.model is not None else getattr(self, "_keras_build_fn", None)
         return Recipe(
-            model,
+            self._maker,
             self.routed("model"),
             self.hidden_layer_sizes,
             (self.optimizer, self.routed("optimizer")),
             (self.loss, self.routed("loss")),
             (self.metrics, self.routed("metrics")),
+            self.routed("compile"),
             self.learning_rate,
             meta,
             precision,
@@ -230,40 +234,60 @@ class KerasEstimator(RoutedParameters):
             before = self.history_
         else:
             x, targets = self._begin(X, y, classes)
-        fitted = self._fitted
+        rows: list[Row] = []
+        try:
+            history = self._run(self._arguments(x, targets, weight, y, before, epochs), X, y, before, rows)
+        except KeyboardInterrupt:  # what was trained until then is of use
+            self.history_ = _joined(before, History(rows, "interrupted: Ctrl-C"))
+            raise
+        except BaseException:
+            if not goes_on:
+                del self._fitted  # what is half trained must not pass for a fit
+            raise
+        self.history_ = _joined(before, history)
+        return self
+
+    def _arguments(self, x: Any, y: Any, weight: Any, labels: Any, before: History, epochs: int) -> dict[str, Any]:
+        """Of `kf.fit`, on the model's own data."""
         done = int(before.rows[-1]["epoch"]) if before.rows else 0
-        arguments = {
+        routed = self.routed("fit")
+        of_callbacks = {name[11:]: routed.pop(name) for name in list(routed) if name.startswith("callbacks__")}
+        callbacks = [
+            *_listed(made("callbacks", self.callbacks, self.routed("callbacks"))),
+            *_listed(made("callbacks", routed.pop("callbacks", None), of_callbacks)),
+        ]
+        return {
             "batch_size": int(self.batch_size),
             "micro_batch_size": self.micro_batch_size,
             "engine": self.engine,
-            "seed": fitted.recipe.seed,
+            "seed": self._fitted.recipe.seed,
             "stop": () if self.stop is None else self.stop,
-            "callbacks": made("callbacks", self.callbacks, self.routed("callbacks")),
+            "callbacks": callbacks,
             "verbose": self.verbose,
-            **self._validation(x, targets, weight, y),
-            **self.routed("fit"),
+            **self._validation(x, y, weight, labels),
+            **routed,
             "epochs": done + int(epochs),
             "initial_epoch": done,
         }
-        history = (self._recorded if self.tracker is not None else self._unrecorded)(X, y, arguments, before)
-        for row in history.rows:
-            row["updates"] += before.updates
-        history.rows = [*before.rows, *history.rows]
-        self.history_ = history
-        return self
 
-    def _unrecorded(self, X: Any, y: Any, arguments: dict[str, Any], before: History) -> History:
-        return train(self._fitted.model, **arguments)
-
-    def _recorded(self, X: Any, y: Any, arguments: dict[str, Any], before: History) -> History:
+    def _run(self, arguments: dict[str, Any], X: Any, y: Any, before: History, rows: list[Row]) -> History:
+        """Trains; rows are added as they come."""
+        model = self._fitted.model
+        if self.tracker is None:
+            return train(model, **arguments, on_epoch=rows.append)
         from kerasflow.estimators.recording import recording
 
         run_id = getattr(self, "run_id_", "") if before.rows else ""
         search, self._search_run = self._search_run, None
         with recording(self, search, X, y, run_id, before.updates) as record:
             self.run_id_ = record.run_id
-            history = train(self._fitted.model, **arguments, on_epoch=record.epoch)
-            record.end(self._fitted.model, history, _first(arguments["x"]))
+
+            def told(row: Row) -> None:
+                rows.append(row)
+                record.epoch(row)
+
+            history = train(model, **arguments, on_epoch=told)
+            record.end(model, history, _first(arguments["x"]))
         return history
 
     def _going_on(self, X: Any, y: Any, new_optimizer: bool) -> tuple[Any, Any]:
@@ -317,9 +341,9 @@ class KerasEstimator(RoutedParameters):
     def _fit_argument(self, name: str) -> Any:
         return self.routed("fit").get(name, getattr(self, name))
 
-    def _scored(self, X: Any, y: Any, sample_weight: Any) -> float:
-        more = {} if sample_weight is None else {"sample_weight": sample_weight}
-        return float(self.scorer(np.asarray(y), self.predict(X), **more))
+    def _scored(self, metric: Any, X: Any, y: Any, sample_weight: Any) -> float:
+        more = self.routed("score") | ({} if sample_weight is None else {"sample_weight": sample_weight})
+        return float((self.scorer or metric)(np.asarray(y), self.predict(X), **more))
 
     def _outputs(self, X: Any) -> Any:
         """The model's outputs for checked samples, as arrays."""
@@ -329,6 +353,18 @@ class KerasEstimator(RoutedParameters):
         x = X if self.feature_encoder_ is None else self.feature_encoder_.transform(X)
         batch = self.routed("predict").get("batch_size") or batch_for_prediction(X, int(self.batch_size))
         return self._fitted.inference(x, batch)
+
+
+def _joined(before: History, after: History) -> History:
+    """A history that goes on with another."""
+    for row in after.rows:
+        row["updates"] += before.updates
+    after.rows = [*before.rows, *after.rows]
+    return after
+
+
+def _listed(given: Any) -> list[Any]:
+    return [] if given is None else list(given) if isinstance(given, list | tuple) else [given]
 
 
 def _first(x: Any) -> Any:

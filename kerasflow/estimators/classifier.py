@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin
+from sklearn.metrics import accuracy_score
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
@@ -13,6 +14,10 @@ from sklearn.utils.metaestimators import available_if
 from kerasflow.estimators.base import KerasEstimator
 from kerasflow.estimators.links import is_margin, probabilities
 from kerasflow.estimators.targets import ClassEncoder
+
+
+def _all_right(y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+    return np.average(np.all(y_true == y_pred, axis=1), weights=sample_weight)
 
 
 def _has_margins(estimator: Any) -> bool:
@@ -163,12 +168,8 @@ class KerasClassifier(ClassifierMixin, KerasEstimator):
         Args:
             X, y, sample_weight: as for `fit`.
         """
-        if self.scorer is not None:
-            return self._scored(X, y, sample_weight)
-        if getattr(self, "target_type_", "") != "multiclass-multioutput":
-            return float(super().score(X, y, sample_weight))
-        right = np.all(np.asarray(y) == self.predict(X), axis=1)
-        return float(np.average(right, weights=sample_weight))
+        several = getattr(self, "target_type_", "") == "multiclass-multioutput"
+        return self._scored(_all_right if several else accuracy_score, X, y, sample_weight)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -85,6 +85,7 @@ class Fitted:
                 optimizer=("adam", {}),
                 loss=("auto", {}),
                 metrics=(None, {}),
+                compiling={},
                 learning_rate=None,
                 params={},
             )

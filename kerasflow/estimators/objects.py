@@ -33,6 +33,8 @@ def made(kind: Any, given: Any, arguments: Mapping[str, Any], defaults: Mapping[
         return {
             key: made(kind, item, _of(arguments, str(key), _places(given)), defaults) for key, item in given.items()
         }
+    if inspect.isclass(given):
+        arguments = _by_their_names(given, arguments)
     own = {name: _argument(name, value, arguments) for name, value in arguments.items() if "__" not in name}
     if isinstance(given, str):
         return _by_name(kind, given, own, defaults or {})
@@ -55,6 +57,18 @@ def _by_name(kind: Any, name: str, own: dict[str, Any], defaults: Mapping[str, A
         return name  # Keras looks it up: `accuracy` means one metric or another, as the target is
     taken = {} if entry is None else {key: value for key, value in defaults.items() if key in entry.arguments}
     return _called(make, {"kind": kind, "name": name, "arguments": {**taken, **own}})
+
+
+def _by_their_names(constructor: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments that are given by their place, `0` or `0__coef`, get the constructor's names."""
+    names = list(inspect.signature(constructor).parameters)
+
+    def named(name: str) -> str:
+        place, between, rest = name.partition("__")
+        is_place = place.isdigit() and int(place) < len(names)
+        return f"{names[int(place)]}{between}{rest}" if is_place else name
+
+    return {named(name): value for name, value in arguments.items()}
 
 
 def _argument(name: str, value: Any, arguments: Mapping[str, Any]) -> Any:

@@ -9,7 +9,8 @@ from sklearn.base import BaseEstimator
 
 from kerasflow.errors import did_you_mean
 
-PREFIXES = ("model", "optimizer", "loss", "metrics", "callbacks", "fit", "predict")
+PREFIXES = ("model", "optimizer", "loss", "metrics", "compile", "callbacks", "fit", "predict", "score")
+OF_PREDICT = ("batch_size", "verbose")
 PROVIDED = ("meta", "compile_kwargs", "params", "hidden_layer_sizes")  # to a callable that asks for them by name
 
 
@@ -21,6 +22,8 @@ class RoutedParameters(BaseEstimator):
     """
 
     model: Any
+    _keras_build_fn: Any = None
+    """A method of a subclass that makes the model, where `model` is None; it takes what a callable does."""
     _routed: tuple[str, ...] = ()
 
     def _route(self, routed: dict[str, Any]) -> None:
@@ -38,14 +41,20 @@ class RoutedParameters(BaseEstimator):
         """
         for name in self._routed:
             if not self._is_routed(name):
-                known = [*self._get_param_names(), *_arguments_of(self.model)]
+                known = [*self._get_param_names(), *_arguments_of(self._maker)]
                 raise TypeError(
                     f"{type(self).__name__} got an unexpected parameter {name!r}{did_you_mean(name, known)}"
                 )
 
+    @property
+    def _maker(self) -> Any:
+        return self._keras_build_fn if self.model is None else self.model
+
     def _is_routed(self, name: str) -> bool:
-        prefix, behind, _ = name.partition("__")
-        return bool(prefix in PREFIXES if behind else name in _arguments_of(self.model))
+        prefix, behind, rest = name.partition("__")
+        if prefix == "predict":
+            return rest in OF_PREDICT
+        return bool(prefix in PREFIXES if behind else name in _arguments_of(self._maker))
 
     def routed(self, prefix: str) -> dict[str, Any]:
         """What goes to one of the `PREFIXES`, by the names behind it."""

@@ -20,7 +20,7 @@ from kerasflow.estimators.objects import made
 from kerasflow.estimators.portable import SavedModel
 from kerasflow.spec.experiment import ExperimentSpec
 from kerasflow.spec.model import ModelSpec, as_model_spec, load_model_spec
-from kerasflow.training.keras_internals import loss_of_function, set_dtype
+from kerasflow.training.keras_internals import compile_arguments, loss_of_function, set_dtype
 from kerasflow.training.labels import counts_labels
 
 TASKS = {
@@ -40,6 +40,7 @@ class Recipe:
         arguments: of the callable, or changes of the spec by path.
         hidden_layer_sizes: of the perceptron.
         optimizer, loss, metrics: as the estimator was given them, each with its routed arguments.
+        compiling: more arguments of `model.compile`.
         learning_rate: None for the optimizer's own.
         meta: what is known of the data; see `kf.KerasClassifier`.
         params: the estimator's parameters, for a callable that asks for them.
@@ -53,6 +54,7 @@ class Recipe:
     optimizer: tuple[Any, dict[str, Any]]
     loss: tuple[Any, dict[str, Any]]
     metrics: tuple[Any, dict[str, Any]]
+    compiling: dict[str, Any]
     learning_rate: Any
     meta: dict[str, Any]
     precision: Precision
@@ -78,8 +80,8 @@ class Recipe:
                     model.compile(**compiling)
                 except (ValueError, TypeError) as error:
                     raise TrainingError(f"the model cannot be compiled: {sentence(error)}") from error
-            elif self._is_chosen("optimizer") or self.learning_rate is not None:
-                self._set_optimizer(model)
+            elif not self._asks_for("compile_kwargs"):
+                self._compile_anew(model)
         return model
 
     @property
@@ -105,6 +107,7 @@ class Recipe:
             rate,
             *self.loss,
             *self.metrics,
+            self.compiling,
             *sizes,
             self.meta["X_shape_"][1:],
             self.precision,
@@ -113,7 +116,7 @@ class Recipe:
             told = json.dumps(_described(parts))
         except TypeError:
             return None
-        return spec.model_dump_json(), told, keras.config.floatx(), keras.config.image_data_format()
+        return spec.model_dump_json(), self.precision, told, keras.config.floatx(), keras.config.image_data_format()
 
     def _network(self) -> Any:
         import keras
@@ -183,7 +186,8 @@ class Recipe:
         return {
             "optimizer": self._optimizer(),
             "loss": _with_precision(made("losses", given, arguments, dtype), self.precision),
-            "metrics": made("metrics", *self.metrics),
+            "metrics": self._metrics(),
+            **self.compiling,
         }
 
     def _loss(self, model: Any) -> tuple[Any, dict[str, Any]]:
@@ -204,17 +208,29 @@ class Recipe:
         rate = {} if self.learning_rate is None else {"learning_rate": self.learning_rate}
         return made("optimizers", given, {**rate, **arguments})
 
-    def _is_chosen(self, name: str) -> bool:
-        default = {"optimizer": "adam", "loss": "auto", "metrics": None}[name]
-        given, arguments = getattr(self, name)
-        return bool(arguments) or (given is not default and given != default)
+    def _asks_for(self, name: str) -> bool:
+        return callable(self.model) and name in inspect.signature(self.model).parameters
 
-    def _set_optimizer(self, model: Any) -> None:
-        """On a compiled model, what was asked for beside it."""
-        if self._is_chosen("optimizer"):
-            model.optimizer = self._optimizer()
-        else:
+    def _metrics(self) -> Any:
+        found = made("metrics", *self.metrics)
+        return found if found is None or isinstance(found, list | dict) else [found]
+
+    def _compile_anew(self, model: Any) -> None:
+        """Of a model that is compiled already, what is given beside it replaces its own."""
+        chosen = {
+            "optimizer": bool(self.optimizer[1]) or not _is_default(self.optimizer[0], "adam"),
+            "loss": bool(self.loss[1]) or not _is_default(self.loss[0], "auto"),
+            "metrics": self.metrics[0] is not None,
+        }
+        given = {name: value for name, value in self._compiling(model).items() if chosen.get(name, True)}
+        if given:
+            model.compile(**{**compile_arguments(model), **given})
+        if self.learning_rate is not None:
             model.optimizer.learning_rate = self.learning_rate
+
+
+def _is_default(given: Any, default: str) -> bool:
+    return isinstance(given, str) and given == default
 
 
 def targets_for(model: Any, recipe: Recipe, encoded: Any) -> Any:
@@ -223,7 +239,7 @@ def targets_for(model: Any, recipe: Recipe, encoded: Any) -> Any:
     Raises:
         ValueError: the model's last layer has not as many outputs as there are classes.
     """
-    if recipe.task not in ("binary", "multiclass"):
+    if recipe.task not in ("binary", "multiclass") or "n_classes_" not in recipe.meta:
         is_numbers = isinstance(encoded, np.ndarray) and encoded.dtype.kind in "biuf"
         return encoded.astype(recipe.precision, copy=False) if is_numbers else encoded
     losses = model.loss if isinstance(model.loss, list | tuple) else [model.loss]

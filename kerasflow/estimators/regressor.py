@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
 
 from kerasflow.estimators.base import KerasEstimator
 from kerasflow.estimators.targets import NumberEncoder
@@ -88,8 +89,7 @@ class KerasRegressor(RegressorMixin, KerasEstimator):
         Args:
             X, y, sample_weight: as for `fit`.
         """
-        own = self.scorer is not None
-        return self._scored(X, y, sample_weight) if own else float(super().score(X, y, sample_weight))
+        return self._scored(r2_score, X, y, sample_weight)
 
     def predict(self, X: Any) -> Any:
         """The model's outputs, in the shape of the targets: `(n_samples,)` or `(n_samples, n_outputs)`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -58,9 +58,16 @@ class History:
     def __contains__(self, name: object) -> bool:
         return name in self.history
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.history)
+
     def keys(self) -> list[str]:
         """The names of the curves."""
         return list(self.history)
+
+    def items(self) -> list[tuple[str, list[float]]]:
+        """The curves with their names."""
+        return list(self.history.items())
 
     @property
     def epoch(self) -> list[int]:

@@ -293,6 +293,20 @@ def loss_of_function(function: Any, dtype: str) -> Any:
     return LossFunctionWrapper(function, name=getattr(function, "__name__", None), dtype=dtype)
 
 
+def compile_arguments(model: Any) -> dict[str, Any]:
+    """What a compiled model was compiled with, as objects."""
+    metrics = model._compile_metrics
+    return {
+        "optimizer": model.optimizer,
+        "loss": model.loss,
+        "loss_weights": model._compile_loss._user_loss_weights if model._compile_loss is not None else None,
+        "metrics": metrics._user_metrics if metrics is not None else None,
+        "weighted_metrics": metrics._user_weighted_metrics if metrics is not None else None,
+        "run_eagerly": model.run_eagerly,
+        "jit_compile": model.jit_compile,
+    }
+
+
 def set_dtype(loss: Any, dtype: str) -> None:
     """What a `keras.losses.Loss` computes in, which its config leaves out."""
     import keras

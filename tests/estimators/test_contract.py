@@ -338,7 +338,7 @@ def test_a_halving_search_spends_epochs_on_what_is_promising(case):
 
 
 def test_cross_validation_scores_every_fold(case):
-    scores = cross_val_score(make_pipeline(StandardScaler(), case.learner()), X, case.y, cv=3)
+    scores = cross_val_score(make_pipeline(FunctionTransformer(), case.learner()), X, case.y, cv=3)
     assert (scores > case.good).all()
     np.testing.assert_array_equal(scores, cross_val_score(case.learner(), X, case.y, cv=3, scoring=case.scoring))
 
@@ -663,7 +663,7 @@ def test_only_the_ratios_of_sample_weights_count(case):
 
 
 def test_weights_that_are_all_nought_are_refused(case):
-    with pytest.raises(ValueError, match="sample_weight must hold a positive weight"):
+    with pytest.raises(ValueError, match=r"must hold a positive weight|at least one non-zero number"):
         case.make().fit(X, case.y, sample_weight=np.zeros(len(X)))
 
 
@@ -904,8 +904,7 @@ def test_no_global_generator_is_moved(case):
     def drawn_after(work):
         keras.utils.set_random_seed(4)  # Python's, NumPy's, TensorFlow's and Keras'
         work()
-        numbers = random.random(), np.random.rand(), float(tf.random.uniform([])), float(keras.random.uniform([]))  # noqa: NPY002
-        return numbers
+        return random.random(), np.random.get_state()[1].tolist(), float(tf.random.uniform([]))  # noqa: NPY002
 
     made_anew = case.make(model=network, model__units=3)
     for estimator in (case.make(), case.make(validation_fraction=0.2), made_anew):
@@ -1063,8 +1062,22 @@ def test_a_cleared_session_of_keras_changes_nothing(case):
     np.testing.assert_array_equal(case.outputs(held), expected)
 
 
-def test_estimators_in_cycles_are_collected_while_others_come_back():
-    # The garbage collector may run wherever something is allocated, so also where a model is just coming back.
+def test_models_that_are_too_many_to_keep_are_let_go_in_silence(case, monkeypatch):
+    said = []  # what a finalizer raises reaches nobody else
+    monkeypatch.setattr(sys, "unraisablehook", lambda raised: said.append(repr(raised.exc_value)))
+    case.make(hidden_layer_sizes=(2,)).initialize(X, case.y)
+    gc.collect()
+    held = case.make(hidden_layer_sizes=(2,)).initialize(X, case.y)
+    others = [case.make(hidden_layer_sizes=(2, 2 + place)).initialize(X, case.y) for place in range(12)]
+    del others
+    gc.collect()
+    assert said == []
+    assert held.n_iter_ == 0
+
+
+def test_borrowers_in_cycles_are_collected_while_other_models_come_back():
+    # The garbage collector runs wherever something is allocated, so also where a model is just coming back. A deadlock
+    # there would stop this process for good, so another one tries it, at every allocation.
     program = """
 import gc, weakref
 from kerasflow.estimators import lending
@@ -1081,17 +1094,16 @@ for allocations in range(1, 150):
     gc.collect()
     gc.freeze()
     for place in range(5):
-        one = borrowed(place)
+        one = borrowed((allocations, place))
         one.itself = one
-    one = borrowed("no cycle")
+    one = borrowed((allocations, "no cycle"))
     gc.set_threshold(allocations, 1000, 1000)
     gc.enable()
     del one
     gc.disable()
-    lending._idle.clear()
 print("done")
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=True)
     assert done.stdout == "done\n"
 
 

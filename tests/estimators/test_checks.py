@@ -1,0 +1,50 @@
+"""scikit-learn's own checks of an estimator, passed with each way of giving a model."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import keras
+import pytest
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.utils.estimator_checks import check_estimator, estimator_checks_generator
+
+import kerasflow as kf
+
+# scikit-learn's own networks skip them, too: they want an array API, and a decision function.
+SKIPPED = {"check_array_api_input", "check_classifiers_multilabel_output_format_decision_function"}
+SPEC = {"layers": [{"dense": {"units": 16, "activation": "relu"}}, "head"]}
+
+
+def network(meta: dict[str, Any]) -> keras.Model:
+    n_classes = meta.get("n_classes_")
+    last = {None: (1, None), 2: (1, "sigmoid")}.get(n_classes, (n_classes, "softmax"))
+    hidden = [keras.Input(meta["X_shape_"][1:]), keras.layers.Dense(16, "relu")]
+    return keras.Sequential([*hidden, keras.layers.Dense(*last)])
+
+
+def names_of_checks(estimator: Any) -> set[str]:
+    """Of those that scikit-learn has for such an estimator, without running them."""
+    checks = [check for _, check in estimator_checks_generator(estimator)]
+    return {getattr(check, "func", check).__name__ for check in checks if isinstance(check, functools.partial)}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # the checks give data that must be warned of
+@pytest.mark.parametrize("model", [None, network, SPEC], ids=["perceptron", "callable", "spec"])
+@pytest.mark.parametrize(
+    ("kind", "peer"),
+    [(kf.KerasClassifier, MLPClassifier), (kf.KerasRegressor, MLPRegressor)],
+    ids=["classifier", "regressor"],
+)
+def test_an_estimator_passes_every_check_that_the_networks_of_scikit_learn_pass(kind, peer, model) -> None:
+    results = check_estimator(kind(model), on_fail=None, on_skip=None)
+    failed = {one["check_name"]: repr(one["exception"]) for one in results if one["status"] == "failed"}
+    skipped = {one["check_name"] for one in results if one["status"] == "skipped"}
+    passed = {one["check_name"] for one in results if one["status"] == "passed"}
+    assert failed == {}
+    assert skipped <= SKIPPED
+    expected = names_of_checks(peer())
+    assert len(expected) > 40
+    assert passed >= expected - SKIPPED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +13,8 @@ from kerasflow.spec import catalogue
 from kerasflow.spec.arguments import kind_of
 from kerasflow.spec.catalogue import Kind
 from kerasflow.spec.named import Loss, Metric, Optimizer
+
+_DRAWING = threading.RLock()  # Python's generator is every thread's
 
 
 def make(kind: Kind, name: str, arguments: dict[str, Any]) -> Any:
@@ -85,9 +88,10 @@ def seeded(seed: int | None) -> Iterator[None]:
         return
     import keras  # noqa: F401  # its import draws from `random` too, once in a process
 
-    state = random.getstate()
-    random.seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(state)
+    with _DRAWING:
+        state = random.getstate()
+        random.seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(state)

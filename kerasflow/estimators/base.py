@@ -256,6 +256,8 @@ class KerasEstimator(RoutedParameters):
             *_listed(made("callbacks", self.callbacks, self.routed("callbacks"))),
             *_listed(made("callbacks", routed.pop("callbacks", None), of_callbacks)),
         ]
+        if not all(type(callback).__module__.startswith("keras.") for callback in callbacks):
+            self._fitted.give()  # one of the user's own may keep the model
         return {
             "batch_size": int(self.batch_size),
             "micro_batch_size": self.micro_batch_size,

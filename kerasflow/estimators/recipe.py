@@ -77,7 +77,7 @@ class Recipe:
             if not model.compiled:
                 compiling = self._compiling(model)
                 try:
-                    model.compile(**compiling)
+                    model.compile(**{"jit_compile": False, **compiling})  # which engine runs is decided later
                 except (ValueError, TypeError) as error:
                     raise TrainingError(f"the model cannot be compiled: {sentence(error)}") from error
             elif not self._asks_for("compile_kwargs"):
@@ -116,7 +116,7 @@ class Recipe:
             told = json.dumps(_described(parts))
         except TypeError:
             return None
-        return spec.model_dump_json(), self.precision, told, keras.config.floatx(), keras.config.image_data_format()
+        return spec.model_dump_json(), told, keras.config.floatx(), keras.config.image_data_format()
 
     def _network(self) -> Any:
         import keras

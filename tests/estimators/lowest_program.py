@@ -17,4 +17,4 @@ ESTIMATORS = {"classifier": kf.KerasClassifier, "regressor": kf.KerasRegressor}
 if __name__ == "__main__":
     results = check_estimator(ESTIMATORS[sys.argv[1]](), on_fail=None, on_skip=None)
     told = [(result["check_name"], result["status"], str(result["exception"])) for result in results]
-    print(json.dumps({"version": sklearn.__version__, "results": told}))
+    sys.stdout.write(json.dumps({"version": sklearn.__version__, "results": told}))

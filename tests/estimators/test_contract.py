@@ -1104,7 +1104,7 @@ for allocations in range(1, 150):
 print("done")
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=True)
-    assert done.stdout == "done\n"
+    assert (done.stdout, done.stderr) == ("done\n", "")
 
 
 # ---- copies --------------------------------------------------------------------------------------------------------

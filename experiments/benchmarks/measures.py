@@ -20,12 +20,14 @@ class Contender:
         name: as the table has it.
         prepare: makes network and data ready.
         epochs: that count in one measurement.
+        needs: a module that has to be installed.
     """
 
     name: str
     prepare: Prepare
     job: Job
     epochs: int
+    needs: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,14 @@ def whole_fit(contender: Contender, turn: int) -> Reading:
     engine = fit(contender.epochs)
     done = _now()
     return Reading(_elapsed(ready, done, 1) | {"build": ready.wall - started.wall}, engine)
+
+
+def per_call(contender: Contender, turn: int) -> Reading:
+    """Seconds of a call, of as many in a row as there are epochs."""
+    fit = _same(contender)
+    started = _now()
+    engine = fit(contender.epochs)
+    return Reading(_elapsed(started, _now(), contender.epochs), engine)
 
 
 def peak_memory(contender: Contender, turn: int) -> Reading:

@@ -6,10 +6,23 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from contenders import Job, Prepare, keras_fit, kerasflow_fit, sklearn_fit, torch_fit
-from measures import Contender, Measure, peak_memory, per_update, whole_fit
+from estimators import (
+    kerasflow_folds,
+    kerasflow_row,
+    kerasflow_search,
+    scikeras_row,
+    scikeras_search,
+    sklearn_folds,
+    sklearn_row,
+    sklearn_search,
+    skorch_search,
+)
+from measures import Contender, Measure, peak_memory, per_call, per_update, whole_fit
 from tasks import CNN, MLP, MOBILENET
 
 KERAS, SKLEARN, TORCH = "Keras' fit", "MLPClassifier", "torch loop"
+SCIKERAS, SKORCH = "SciKeras", "skorch"
+_NEEDS = {TORCH: "torch", SCIKERAS: "scikeras", SKORCH: "skorch"}
 
 
 @dataclass(frozen=True)
@@ -67,14 +80,14 @@ def _short(contender: Contender) -> Contender:
     return replace(contender, job=job, epochs=1)
 
 
-def _ours(job: Job, epochs: int) -> Contender:
-    return Contender("kerasflow", kerasflow_fit, job, epochs)
+def _ours(job: Job, epochs: int, prepare: Prepare = kerasflow_fit) -> Contender:
+    return Contender("kerasflow", prepare, job, epochs)
 
 
 def _peer(
     name: str, prepare: Prepare, job: Job, epochs: int, reach: float | None = None, aim: float | None = None
 ) -> Peer:
-    return Peer(Contender(name, prepare, job, epochs), reach, aim)
+    return Peer(Contender(name, prepare, job, epochs, _NEEDS.get(name.partition(",")[0], "")), reach, aim)
 
 
 _DIGITS = Job(MLP, samples=1500, batch_size=32)
@@ -82,6 +95,7 @@ _DIGITS_256 = replace(_DIGITS, batch_size=256)
 _SMALL_CNN = Job(CNN, samples=1280, batch_size=64)
 _MOBILENET = Job(MOBILENET, samples=192, batch_size=32)
 _WINDOW = Job(CNN, samples=1024, batch_size=512, micro_batch_size=32)
+_TABLE = Job(MLP, samples=1797, batch_size=32)
 _WINDOW_MOBILENET = replace(_WINDOW, task=MOBILENET)
 
 
@@ -189,6 +203,37 @@ ROWS = (
         quantity="memory",
         fresh=True,
         rounds=2,
+    ),
+    Row(
+        "grid-search",
+        "GridSearchCV on scikit-learn's digits in a new process: 3 learning rates × 2 sizes × 2 batch sizes, 5 folds, "
+        "20 epochs",
+        whole_fit,
+        _ours(_TABLE, 20, kerasflow_search),
+        (
+            _peer(SCIKERAS, scikeras_search, _TABLE, 20, reach=13, aim=25),
+            _peer(SKORCH, skorch_search, _TABLE, 20, reach=3.5, aim=7),
+            _peer(SKLEARN, sklearn_search, _TABLE, 20, reach=1.25, aim=2.5),
+        ),
+        fresh=True,
+        rounds=3,
+    ),
+    Row(
+        "cross-validation",
+        "cross_val_score of one architecture on the digits, 10 folds, 20 epochs",
+        whole_fit,
+        _ours(_TABLE, 20, kerasflow_folds),
+        (_peer(SKLEARN, sklearn_folds, _TABLE, 20, reach=1.5, aim=3),),
+    ),
+    Row(
+        "predict-one-row",
+        "predict on one row by a classifier that has predicted before",
+        per_call,
+        _ours(_TABLE, 1000, kerasflow_row),
+        (
+            _peer(SCIKERAS, scikeras_row, _TABLE, 15, reach=20),
+            _peer(SKLEARN, sklearn_row, _TABLE, 2000),
+        ),
     ),
 )
 

@@ -22,14 +22,14 @@ from typing import Any
 from measures import Reading
 from rich.console import Console
 from rounds import ProcessDied, measured
-from rows import ROWS, TORCH, Row
+from rows import ROWS, Row
 from summary import Readings, lines
 from table import about, markdown, remarks, terminal
 
 HERE = Path(__file__).parent
 RESULTS, README = HERE / "results.json", HERE / "README.md"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
-PACKAGES = ("kerasflow", "keras", "tensorflow", "scikit-learn", "torch", "numpy")
+PACKAGES = ("kerasflow", "keras", "tensorflow", "scikit-learn", "scikeras", "skorch", "torch", "numpy")
 console = Console(highlight=False)
 
 
@@ -65,11 +65,11 @@ def _measure(rows: list[Row]) -> dict[str, Any]:
     load = os.getloadavg()[0]
     if load > 0.5:
         console.print(f"Other processes are at work (load {load:.1f}): the figures may mislead, torch's most of all.")
-    missing = set[str]()
-    if importlib.util.find_spec("torch") is None:
-        missing = {peer.contender.name for row in rows for peer in row.peers if peer.contender.name.startswith(TORCH)}
-    if missing:
-        console.print("torch is not installed: its lines are left out. `pip install torch` brings them.")
+    peers = [peer.contender for row in rows for peer in row.peers]
+    wanted = sorted({peer.needs for peer in peers if peer.needs and importlib.util.find_spec(peer.needs) is None})
+    missing = {peer.name for peer in peers if peer.needs in wanted}
+    if wanted:
+        console.print(f"Not installed, so their lines are left out: `pip install {' '.join(wanted)}` brings them.")
     started, busy, own = time.monotonic(), _busy(), _own()
     found = {row.key: _readings(row.without(missing)) for row in rows}
     took = time.monotonic() - started

@@ -65,3 +65,10 @@ def _convolution(inputs: int, outputs: int, kernel: int, stride: int = 1, groups
         nn.BatchNorm2d(outputs),
         nn.ReLU6(inplace=True),
     )
+
+
+class OneHiddenLayer(nn.Sequential):
+    """The digits' perceptron, giving logits."""
+
+    def __init__(self, units: int = 32) -> None:
+        super().__init__(nn.Linear(64, units), nn.ReLU(), nn.Linear(units, CLASSES))

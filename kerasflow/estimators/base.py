@@ -59,6 +59,7 @@ class KerasEstimator(RoutedParameters):
         """A new transformer of checked samples into what the model takes, such as a list of several inputs; or None."""
         return None
 
+    _fitted: Any = None
     _search_run: Any = None
     scorer: Any = None
     """A static method `(y_true, y_pred, **kwargs)` that `score` asks instead of accuracy or R²."""
@@ -82,13 +83,13 @@ class KerasEstimator(RoutedParameters):
             KerasflowError: the model, the loss and the data do not fit together.
         """
         self._check_parameters()
-        goes_on = bool(self.warm_start) and hasattr(self, "_fitted")
+        goes_on = bool(self.warm_start) and self._fitted is not None
         X, y = self._checked(X, y, reset=not goes_on)
         return self._train(X, y, sample_weight, goes_on, new_optimizer=True, epochs=self._fit_argument("epochs"))
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any = None) -> Any:
         self._check_parameters()
-        goes_on = hasattr(self, "_fitted")
+        goes_on = self._fitted is not None
         X, y = self._checked(X, y, reset=not goes_on)
         return self._train(X, y, sample_weight, goes_on, new_optimizer=False, epochs=1, classes=classes)
 
@@ -124,7 +125,7 @@ class KerasEstimator(RoutedParameters):
         return int(self.history_.rows[-1]["epoch"]) if self.history_.rows else 0
 
     def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "_fitted")
+        return self._fitted is not None
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -189,6 +190,7 @@ class KerasEstimator(RoutedParameters):
         encoded = X = as_features(X)
         if features is not None:
             encoded = features.fit_transform(X)
+        self._fitted = None  # what was learned before is gone from here on
         targets.fit(y, **({} if classes is None or not isinstance(targets, ClassEncoder) else {"classes": classes}))
         labels = targets.transform(y)
         facts = {"X_shape_": tuple(X.shape), "X_dtype_": X.dtype, "y_dtype_": y.dtype, "y_ndim_": y.ndim}
@@ -198,8 +200,10 @@ class KerasEstimator(RoutedParameters):
             setattr(self, name, fact)
         given = {name: getattr(self, name) for name in ("n_features_in_", "feature_names_in_") if hasattr(self, name)}
         recipe = self._recipe(facts | given, precision_of(X), seed)
-        self._fitted = Fitted(recipe)
-        return encoded, targets_for(self._fitted.model, recipe, labels)
+        fitted = Fitted(recipe)
+        wanted = targets_for(fitted.model, recipe, labels)
+        self._fitted = fitted
+        return encoded, wanted
 
     def _recipe(self, meta: dict[str, Any], precision: Any, seed: int) -> Recipe:
         return Recipe(
@@ -242,7 +246,7 @@ class KerasEstimator(RoutedParameters):
             raise
         except BaseException:
             if not goes_on:
-                del self._fitted  # what is half trained must not pass for a fit
+                self._fitted = None  # what is half trained must not pass for a fit
             raise
         self.history_ = _joined(before, history)
         return self

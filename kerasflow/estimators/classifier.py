@@ -10,6 +10,7 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import _check_sample_weight
 
 from kerasflow.estimators.base import KerasEstimator
 from kerasflow.estimators.links import is_margin, probabilities
@@ -185,8 +186,8 @@ class KerasClassifier(ClassifierMixin, KerasEstimator):
     def _weights(self, sample_weight: Any, X: Any, y: Any) -> Any:
         if self.class_weight is None:
             return super()._weights(sample_weight, X, y)
-        by_class = compute_sample_weight(self.class_weight, y)
-        return super()._weights(by_class if sample_weight is None else by_class * np.asarray(sample_weight), X, y)
+        given = _check_sample_weight(sample_weight, X, dtype=np.float64)
+        return super()._weights(given * compute_sample_weight(self.class_weight, y), X, y)
 
     def _known(self, y: Any) -> Any:
         one_column = self.target_type_ in ("binary", "multiclass")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
 
@@ -19,8 +19,9 @@ from kerasflow.training.keras_internals import first_values
 from kerasflow.training.unchanging import hold_unchanged, let_change
 
 IDLE = 8  # models; those that came back first are let go first
+LARGEST = 1_000_000  # weights of a model that is kept: training a larger one takes longer than making it
 
-_idle: OrderedDict[Hashable, list[Loan]] = OrderedDict()
+_idle: deque[tuple[Hashable, Loan]] = deque(maxlen=IDLE)
 _lock = threading.Lock()
 
 
@@ -58,16 +59,16 @@ def lend(recipe: Recipe, borrower: Any) -> tuple[Any, Callable[[], Any]]:
         As `Recipe.make`.
     """
     key = recipe.key()
-    if key is None:
-        return recipe.make(), lambda: None
-    with _lock:
-        loan = _idle[key].pop() if _idle.get(key) else None
+    loan = _waiting(key)
     if loan is None:
         model = recipe.make()
-        values = first_values(model)
+        values = first_values(model) if recipe.is_described else None
         if values is None:
             return model, lambda: None
         loan = Loan(model, *values)
+        if key is None or model.count_params() > LARGEST:
+            loan.begin(recipe)  # so that a seed means the same weights, lent or not
+            return model, lambda: None
         hold_unchanged(model)
     loan.begin(recipe)
     coming_back = weakref.finalize(borrower, _take_back, key, loan)
@@ -80,12 +81,17 @@ def lend(recipe: Recipe, borrower: Any) -> tuple[Any, Callable[[], Any]]:
     return loan.model, keep
 
 
-def _take_back(key: Hashable, loan: Loan) -> None:
+def _waiting(key: Hashable | None) -> Loan | None:
+    """A model of this key that nobody has, taken out."""
     with _lock:
-        _idle.setdefault(key, []).append(loan)
-        _idle.move_to_end(key)
-        while sum(map(len, _idle.values())) > IDLE:
-            first = next(iter(_idle))
-            _idle[first].pop(0)
-            if not _idle[first]:
-                del _idle[first]
+        for _ in range(len(_idle)):
+            found, loan = _idle.popleft()
+            if found == key:
+                return loan
+            _idle.append((found, loan))
+    return None
+
+
+def _take_back(key: Hashable, loan: Loan) -> None:
+    """One step that nothing can come between: garbage is collected anywhere, within the lock, too."""
+    _idle.append((key, loan))

@@ -48,7 +48,17 @@ def made(kind: Any, given: Any, arguments: Mapping[str, Any], defaults: Mapping[
         return _called(type(given).from_config, {"config": given.get_config() | own})
     if kind == "optimizers":
         return type(given).from_config(given.get_config())
-    return copy.copy(given) if kind == "callbacks" else given
+    if kind == "metrics":
+        return _copied(given)
+    return copy.copy(given) if kind == "callbacks" else given  # what a callback collects is its giver's to read
+
+
+def _copied(metric: Any) -> Any:
+    """Another metric of the same settings; the same where it wraps a function, which Keras cannot copy."""
+    try:
+        return copy.deepcopy(metric)
+    except (TypeError, ValueError):
+        return metric
 
 
 def _by_name(kind: Any, name: str, own: dict[str, Any], defaults: Mapping[str, Any]) -> Any:

@@ -90,6 +90,11 @@ class Recipe:
         rate = self.optimizer[1].get("learning_rate", self.learning_rate)
         return float(rate) if isinstance(rate, Real) else None
 
+    @property
+    def is_described(self) -> bool:
+        """Whether the network is a perceptron or a spec, which is data."""
+        return self._spec() is not None
+
     def key(self) -> Hashable | None:
         """Equal for recipes whose models differ in values of variables alone; None if that cannot be known."""
         import keras
@@ -337,7 +342,23 @@ def _described(value: Any) -> Any:
     owner = value if inspect.isclass(value) else type(value)
     if not owner.__module__.startswith("keras."):
         raise TypeError(owner.__name__)
-    return f"{owner.__module__}.{owner.__qualname__}" if owner is value else keras.saving.serialize_keras_object(value)
+    if owner is value:
+        return f"{owner.__module__}.{owner.__qualname__}"
+    config = keras.saving.serialize_keras_object(value)
+    _refuse_functions(config)
+    return config
+
+
+def _refuse_functions(config: Any) -> None:
+    """A function of somebody's own is told by its name alone, which another may bear."""
+    if isinstance(config, list | tuple):
+        for item in config:
+            _refuse_functions(item)
+    elif isinstance(config, dict):
+        if config.get("class_name") == "function" and not str(config.get("module") or "").startswith("keras"):
+            raise TypeError(str(config.get("config")))
+        for item in config.values():
+            _refuse_functions(item)
 
 
 def _plain(value: Any) -> Any:

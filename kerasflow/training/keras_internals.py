@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -79,9 +80,7 @@ def n_losses(model: Any) -> int:
 
 def all_variables(model: Any) -> list[Any]:
     """Every variable that training or evaluating a compiled and built model may read or write."""
-    from keras.src.random.seed_generator import global_seed_generator
-
-    found = [*model.variables, *model.optimizer.variables, *model.metrics_variables, global_seed_generator().state]
+    found = [*model.variables, *model.optimizer.variables, *model.metrics_variables, _global_seed()]
     return list({id(variable): variable for variable in found}.values())
 
 
@@ -92,11 +91,20 @@ def mask_of(tensor: Any) -> Any:
 
 def state_variables(model: Any) -> list[Any]:
     """What a call of the model may change: moving statistics, seeds, counters; not weights that train, not metrics."""
-    from keras.src.random.seed_generator import global_seed_generator
-
     metrics = {id(variable) for metric in model.metrics for variable in metric.variables}
     own = [v for v in model.non_trainable_variables if id(v) not in metrics]
-    return [*own, global_seed_generator().state]
+    return [*own, _global_seed()]
+
+
+def _global_seed() -> Any:
+    """The state of Keras' own generator, which draws its seed from Python's when it is first asked for."""
+    from keras.src.random.seed_generator import global_seed_generator
+
+    before = random.getstate()
+    try:
+        return global_seed_generator().state
+    finally:
+        random.setstate(before)
 
 
 def is_seed(variable: Any) -> bool:
@@ -323,8 +331,8 @@ def first_values(model: Any) -> tuple[list[tuple[Any, Any]], list[tuple[Any, Any
         where a layer has a variable that is not known to come from an initializer.
     """
     model.optimizer.build(model.trainable_variables)
-    fixed = [(variable, variable.numpy()) for variable in model.optimizer.variables]
-    random: list[tuple[Any, Any]] = []
+    fixed = [(variable, _first_value(variable)) for variable in model.optimizer.variables]
+    drawn: list[tuple[Any, Any]] = []
     for layer in flatten_layers(model):
         names = {id(value): name.lstrip("_") for name, value in vars(layer).items()}
         for variable in [*layer._trainable_variables, *layer._non_trainable_variables]:
@@ -332,16 +340,25 @@ def first_values(model: Any) -> tuple[list[tuple[Any, Any]], list[tuple[Any, Any
             if not type(initializer).__module__.startswith("keras."):
                 return None
             if hasattr(initializer, "_init_seed") and initializer._init_seed is None:
-                random.append((variable, partial(_drawn, initializer, variable)))
+                drawn.append((variable, partial(_drawn, initializer, variable)))
             else:
-                fixed.append((variable, variable.numpy()))
+                fixed.append((variable, _first_value(variable)))
         for generator in layer._seed_generators:
             if getattr(layer, "seed", None) is None:
-                random.append((generator.state, lambda seed: [seed, 0]))
+                drawn.append((generator.state, lambda seed: [seed, 0]))
             else:
                 fixed.append((generator.state, generator.state.numpy()))
-    told = {id(variable) for variable, _ in [*fixed, *random]}
-    return (fixed, random) if all(id(variable) in told for variable in model.variables) else None
+    told = {id(variable) for variable, _ in [*fixed, *drawn]}
+    return (fixed, drawn) if all(id(variable) in told for variable in model.variables) else None
+
+
+def _first_value(variable: Any) -> Any:
+    """What a variable holds; of one that holds the same number everywhere, as most do, without its memory."""
+    import numpy as np
+
+    value = variable.numpy()
+    same = value.size > 1 and bool((value == value.flat[0]).all())
+    return np.broadcast_to(value.flat[0], value.shape) if same else value
 
 
 def _drawn(initializer: Any, variable: Any, seed: int) -> Any:

@@ -31,7 +31,6 @@ def names_of_checks(estimator: Any) -> set[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # the checks give data that must be warned of
 @pytest.mark.parametrize("model", [None, network, SPEC], ids=["perceptron", "callable", "spec"])
 @pytest.mark.parametrize(
     ("kind", "peer"),

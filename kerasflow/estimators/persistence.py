@@ -19,6 +19,7 @@ TRUSTED = [
     "kerasflow.estimators.portable.SavedModel",
     "kerasflow.estimators.portable.SavedObject",
     "kerasflow.estimators.recipe.Recipe",
+    "kerasflow.estimators.recording.Tracking",
     "kerasflow.estimators.regressor.KerasRegressor",
     "kerasflow.estimators.targets.ClassEncoder",
     "kerasflow.estimators.targets.NumberEncoder",
@@ -26,9 +27,22 @@ TRUSTED = [
     "kerasflow.training.stop.AllOf",
     "kerasflow.training.stop.AnyOf",
     "kerasflow.training.stop.Deadline",
+    "kerasflow.training.stop.Divergence",
     "kerasflow.training.stop.Plateau",
     "kerasflow.training.stop.Threshold",
     "numpy.dtype",
+    # Of scikit-learn, what searches and ensembles hold and skops does not trust by itself: classes that only keep what
+    # they are given. Never all of a package: its modules import functions that run whatever they are called with.
+    "sklearn.metrics._scorer._MultimetricScorer",
+    "sklearn.metrics._scorer._PassthroughScorer",
+    "sklearn.metrics._scorer._Scorer",
+    "sklearn.model_selection._split.GroupKFold",
+    "sklearn.model_selection._split.KFold",
+    "sklearn.model_selection._split.ShuffleSplit",
+    "sklearn.model_selection._split.StratifiedGroupKFold",
+    "sklearn.model_selection._split.StratifiedKFold",
+    "sklearn.model_selection._split.StratifiedShuffleSplit",
+    "sklearn.model_selection._split.TimeSeriesSplit",
 ]
 
 
@@ -66,8 +80,8 @@ def load(path: str | os.PathLike[str], trusted: Sequence[Any] = ()) -> Any:
 
     Args:
         path: of the file.
-        trusted: classes and functions of your own that the file names, or their full names; anything else but
-            scikit-learn's, NumPy's, Keras' and kerasflow's own is refused.
+        trusted: classes and functions that the file names beside scikit-learn's estimators, NumPy's arrays and
+            kerasflow's own, or their full names; anything else is refused.
 
     Raises:
         EstimatorError: there is no such file, it is not one of these, or it names what is not trusted.
@@ -79,7 +93,6 @@ def load(path: str | os.PathLike[str], trusted: Sequence[Any] = ()) -> Any:
     names = [one if isinstance(one, str) else f"{one.__module__}.{one.__qualname__}" for one in trusted]
     own = {one.__name__: one for one in trusted if not isinstance(one, str)}
     try:
-        names += [name for name in io.get_untrusted_types(file=file) if name.startswith("sklearn.")]
         with trusting(own):
             return io.load(file, trusted=[*TRUSTED, *names])
     except EstimatorError as error:

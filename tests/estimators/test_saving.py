@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickletools
 import zipfile
 
@@ -148,6 +149,38 @@ def test_no_member_of_the_file_is_a_pickle(tmp_path):
     for content in contents:
         with pytest.raises(ValueError, match=r"."):
             list(pickletools.genops(content))
+
+
+def test_a_file_that_names_a_function_of_a_trusted_package_runs_no_code(tmp_path):
+    attack = {
+        "__class__": "check_output",
+        "__module__": "sklearn.utils._testing",  # imports subprocess' function of that name
+        "__loader__": "ConstructorFromReduceNode",
+        "__id__": 1,
+        "content": {
+            "__class__": "tuple",
+            "__module__": "builtins",
+            "__loader__": "TupleNode",
+            "__id__": 2,
+            "content": [
+                {
+                    "__class__": "str",
+                    "__module__": "builtins",
+                    "__loader__": "JsonNode",
+                    "__id__": 3,
+                    "content": json.dumps(["touch", str(tmp_path / "ran")]),
+                    "is_json": True,
+                }
+            ],
+        },
+        "protocol": 2,
+        "_skops_version": "0.16.0",
+    }
+    with zipfile.ZipFile(tmp_path / "attack.skops", "w") as archive:
+        archive.writestr("schema.json", json.dumps(attack))
+    with pytest.raises(kf.EstimatorError, match=r"names sklearn\.utils\._testing\.check_output"):
+        kf.load(tmp_path / "attack.skops")
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_lambda_is_refused_before_anything_is_written(tmp_path):

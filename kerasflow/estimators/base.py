@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import type_of_target
@@ -17,9 +18,10 @@ from kerasflow.estimators.fitted import Fitted
 from kerasflow.estimators.objects import made
 from kerasflow.estimators.parameters import RoutedParameters
 from kerasflow.estimators.portable import as_data, from_data, is_portable
-from kerasflow.estimators.recipe import Recipe, targets_for
+from kerasflow.estimators.recipe import Recipe, resolved, targets_for
 from kerasflow.estimators.targets import ClassEncoder
 from kerasflow.training.history import History, Row
+from kerasflow.training.keras_internals import settle
 from kerasflow.training.trainer import fit as train
 
 LARGEST_SEED = 2**31 - 1
@@ -66,7 +68,7 @@ class KerasEstimator(RoutedParameters):
 
     # ---- scikit-learn's methods ------------------------------------------------------------------------------------
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Trains a new model; with `warm_start`, from the weights that there are.
 
         Args:
@@ -87,13 +89,13 @@ class KerasEstimator(RoutedParameters):
         X, y = self._checked(X, y, reset=not goes_on)
         return self._train(X, y, sample_weight, goes_on, new_optimizer=True, epochs=self._fit_argument("epochs"))
 
-    def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any = None) -> Any:
+    def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any = None) -> Self:
         self._check_parameters()
         goes_on = self._fitted is not None
         X, y = self._checked(X, y, reset=not goes_on)
         return self._train(X, y, sample_weight, goes_on, new_optimizer=False, epochs=1, classes=classes)
 
-    def initialize(self, X: Any, y: Any) -> Any:
+    def initialize(self, X: Any, y: Any) -> Self:
         """Makes the model, and trains nothing: so that a `keras.Model` that is trained already can predict.
 
         Args:
@@ -138,7 +140,7 @@ class KerasEstimator(RoutedParameters):
         if self.tracker is not None:
             from kerasflow.estimators.searches import search_run_for
 
-            copy._search_run = self._search_run or search_run_for(copy)
+            copy._search_run = search_run_for(copy, self._search_run)
         return copy
 
     def __getstate__(self) -> dict[str, Any]:
@@ -159,6 +161,7 @@ class KerasEstimator(RoutedParameters):
         X, y = validate_data(
             self, X, y, reset=reset, accept_sparse="csr", allow_nd=True, multi_output=True, y_numeric=self._y_numeric
         )
+        y = y.toarray() if issparse(y) else y
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         return self._of_known_shape(X, reset), y
@@ -191,6 +194,8 @@ class KerasEstimator(RoutedParameters):
         if features is not None:
             encoded = features.fit_transform(X)
         self._fitted = None  # what was learned before is gone from here on
+        if hasattr(self, "run_id_"):
+            del self.run_id_
         targets.fit(y, **({} if classes is None or not isinstance(targets, ClassEncoder) else {"classes": classes}))
         labels = targets.transform(y)
         facts = {"X_shape_": tuple(X.shape), "X_dtype_": X.dtype, "y_dtype_": y.dtype, "y_ndim_": y.ndim}
@@ -207,8 +212,7 @@ class KerasEstimator(RoutedParameters):
 
     def _recipe(self, meta: dict[str, Any], precision: Any, seed: int) -> Recipe:
         return Recipe(
-            self._maker,
-            self.routed("model"),
+            *resolved(self._maker, self.routed("model")),
             self.hidden_layer_sizes,
             (self.optimizer, self.routed("optimizer")),
             (self.loss, self.routed("loss")),
@@ -230,7 +234,7 @@ class KerasEstimator(RoutedParameters):
         new_optimizer: bool,
         epochs: int,
         classes: Any = None,
-    ) -> Any:
+    ) -> Self:
         weight = self._weights(sample_weight, X, y)
         before = History()
         if goes_on:
@@ -240,7 +244,7 @@ class KerasEstimator(RoutedParameters):
             x, targets = self._begin(X, y, classes)
         rows: list[Row] = []
         try:
-            history = self._run(self._arguments(x, targets, weight, y, before, epochs), X, y, before, rows)
+            self.history_ = self._run(self._arguments(x, targets, weight, y, before, epochs), X, y, before, rows)
         except KeyboardInterrupt:  # what was trained until then is of use
             self.history_ = _joined(before, History(rows, "interrupted: Ctrl-C"))
             raise
@@ -248,7 +252,6 @@ class KerasEstimator(RoutedParameters):
             if not goes_on:
                 self._fitted = None  # what is half trained must not pass for a fit
             raise
-        self.history_ = _joined(before, history)
         return self
 
     def _arguments(self, x: Any, y: Any, weight: Any, labels: Any, before: History, epochs: int) -> dict[str, Any]:
@@ -277,10 +280,10 @@ class KerasEstimator(RoutedParameters):
         }
 
     def _run(self, arguments: dict[str, Any], X: Any, y: Any, before: History, rows: list[Row]) -> History:
-        """Trains; rows are added as they come."""
+        """Trains, and gives the history with what was before; rows are added as they come."""
         model = self._fitted.model
         if self.tracker is None:
-            return train(model, **arguments, on_epoch=rows.append)
+            return _joined(before, train(model, **arguments, on_epoch=rows.append))
         from kerasflow.estimators.recording import recording
 
         run_id = getattr(self, "run_id_", "") if before.rows else ""
@@ -292,7 +295,7 @@ class KerasEstimator(RoutedParameters):
                 rows.append(row)
                 record.epoch(row)
 
-            history = train(model, **arguments, on_epoch=told)
+            history = _joined(before, train(model, **arguments, on_epoch=told))
             record.end(model, history, _first(arguments["x"]))
         return history
 
@@ -307,6 +310,7 @@ class KerasEstimator(RoutedParameters):
             try:
                 new.build(_first(x))
                 new.model.set_weights(old.model.get_weights())
+                settle(new.model)
             except ValueError:
                 raise ValueError(
                     "warm_start goes on with the weights of the previous fit, and the model has other layers now; set "
@@ -349,7 +353,8 @@ class KerasEstimator(RoutedParameters):
 
     def _scored(self, metric: Any, X: Any, y: Any, sample_weight: Any) -> float:
         more = self.routed("score") | ({} if sample_weight is None else {"sample_weight": sample_weight})
-        return float((self.scorer or metric)(np.asarray(y), self.predict(X), **more))
+        y = y.toarray() if issparse(y) else np.asarray(y)
+        return float((self.scorer or metric)(y, self.predict(X), **more))
 
     def _outputs(self, X: Any) -> Any:
         """The model's outputs for checked samples, as arrays."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import ClassifierMixin
@@ -123,7 +123,7 @@ class KerasClassifier(ClassifierMixin, KerasEstimator):
     def target_encoder(self) -> Any:
         return ClassEncoder()
 
-    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> KerasClassifier:
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Trains for one epoch, from where the last one ended, the optimizer's moments included.
 
         Args:
@@ -133,7 +133,12 @@ class KerasClassifier(ClassifierMixin, KerasEstimator):
         Raises:
             ValueError: labels that the first call did not name.
         """
-        return self._partial_fit(X, y, sample_weight, classes)  # type: ignore[no-any-return]
+        if self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight 'balanced' is not supported for partial_fit, which sees a part of the data; give the "
+                "weights by class, as sklearn.utils.class_weight.compute_class_weight finds them"
+            )
+        return self._partial_fit(X, y, sample_weight, classes)
 
     def predict(self, X: Any) -> Any:
         """The likeliest labels, `(n_samples,)` or `(n_samples, n_outputs)`, in the user's own words."""

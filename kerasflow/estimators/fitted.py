@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -12,7 +13,9 @@ from kerasflow.errors import TrainingError
 from kerasflow.estimators.lending import lend
 from kerasflow.estimators.portable import SavedModel, is_portable
 from kerasflow.estimators.recipe import Recipe
-from kerasflow.training.keras_internals import is_seed
+from kerasflow.training.keras_internals import is_seed, settle
+
+_MAKING = threading.RLock()  # of two threads that predict first, one makes the model
 
 
 class Fitted:
@@ -25,18 +28,26 @@ class Fitted:
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
-        self.model  # noqa: B018  # what cannot be made is told now
+        self._model = self._made()
 
-    @cached_property
+    @property
     def model(self) -> Any:
         """The compiled `keras.Model`, for use within the estimator."""
+        with _MAKING:
+            if self._model is None:
+                self._model = self._made()
+            return self._model
+
+    def _made(self) -> Any:
         model, self._keep = lend(self.recipe, self)
-        state = vars(self).pop("state", None)
-        if state is not None:
-            self._take_up(model, state)
+        kept = vars(self)
+        if kept.get("state") is not None:
+            self._take_up(model, kept["state"])
         seeds = [variable for variable in model.variables if is_seed(variable)]
-        for variable, value in zip(seeds, vars(self).pop("seeds", seeds), strict=True):  # a .keras file has them not
+        for variable, value in zip(seeds, kept.get("seeds", seeds), strict=True):  # a .keras file has them not
             variable.assign(value)
+        kept.pop("state", None)
+        kept.pop("seeds", None)
         return model
 
     def give(self) -> Any:
@@ -63,11 +74,12 @@ class Fitted:
             )
         for variable, array in zip(variables, state, strict=True):
             variable.assign(array)
+        settle(model)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        if isinstance(self.recipe.model, SavedModel):
-            self.model  # noqa: B018  # while what `kf.load` was told to trust is known
+        # A saved model is made while what `kf.load` was told to trust is known; others when they are first used.
+        self._model = self._made() if isinstance(self.recipe.model, SavedModel) else None
 
     @cached_property
     def inference(self) -> Any:

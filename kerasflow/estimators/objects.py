@@ -26,6 +26,7 @@ def made(kind: Any, given: Any, arguments: Mapping[str, Any], defaults: Mapping[
         TrainingError: the constructor refuses its arguments, or an object cannot be made anew with others.
     """
     if given is None:
+        _all_taken(kind, arguments, ())
         return None
     if isinstance(given, list | tuple):
         return [made(kind, item, _of(arguments, str(place), _places(given)), defaults) for place, item in _items(given)]
@@ -36,6 +37,7 @@ def made(kind: Any, given: Any, arguments: Mapping[str, Any], defaults: Mapping[
     if inspect.isclass(given):
         arguments = _by_their_names(given, arguments)
     own = {name: _argument(name, value, arguments) for name, value in arguments.items() if "__" not in name}
+    _all_taken(kind, {name: value for name, value in arguments.items() if "__" in name}, own)
     if isinstance(given, str):
         return _by_name(kind, given, own, defaults or {})
     if inspect.isclass(given):
@@ -67,6 +69,16 @@ def _by_name(kind: Any, name: str, own: dict[str, Any], defaults: Mapping[str, A
         return name  # Keras looks it up: `accuracy` means one metric or another, as the target is
     taken = {} if entry is None else {key: value for key, value in defaults.items() if key in entry.arguments}
     return _called(make, {"kind": kind, "name": name, "arguments": {**taken, **own}})
+
+
+def _all_taken(kind: str, arguments: Mapping[str, Any], takers: Any) -> None:
+    """Refuses arguments that would be dropped in silence."""
+    lost = [name for name in arguments if name.partition("__")[0] not in takers]
+    if lost:
+        prefix = {"optimizers": "optimizer", "losses": "loss"}.get(kind, kind)
+        raise TrainingError(
+            f"{prefix}__{lost[0]} has nothing to go to; give what it is an argument of, as {prefix}, or leave it out"
+        )
 
 
 def _by_their_names(constructor: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from typing import Any
 
 from sklearn.base import BaseEstimator
@@ -46,6 +47,17 @@ class RoutedParameters(BaseEstimator):
                     f"{type(self).__name__} got an unexpected parameter {name!r}{did_you_mean(name, known)}"
                 )
 
+        if isinstance(self.model, self._takes_no_arguments()) and self._keras_build_fn is None:
+            given = [name for name in self._routed if name.startswith("model__")]
+            if given:
+                raise TypeError(f"{given[0]} has nothing to go to: model is neither a callable nor a spec")
+        if "fit__initial_epoch" in self._routed:
+            raise TypeError("fit__initial_epoch is counted by the estimator itself; leave it out")
+
+    def _takes_no_arguments(self) -> tuple[type, ...]:
+        keras = sys.modules.get("keras")
+        return (type(None),) if keras is None else (type(None), keras.Model)
+
     @property
     def _maker(self) -> Any:
         return self._keras_build_fn if self.model is None else self.model
@@ -67,9 +79,15 @@ class RoutedParameters(BaseEstimator):
     @classmethod
     def _get_param_names(cls) -> list[str]:
         """Of the constructor, and of those that it hands the rest of its arguments to."""
-        makers = [vars(base).get("__init__") for base in cls.__mro__ if issubclass(base, RoutedParameters)]
-        parameters = [p for maker in makers if maker for p in list(inspect.signature(maker).parameters.values())[1:]]
-        return sorted({p.name for p in parameters if p.kind != p.VAR_KEYWORD and "__" not in p.name})
+        names: set[str] = set()
+        for base in cls.__mro__:
+            if not issubclass(base, RoutedParameters) or "__init__" not in vars(base):
+                continue
+            parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
+            names |= {p.name for p in parameters if p.kind != p.VAR_KEYWORD and "__" not in p.name}
+            if all(p.kind != p.VAR_KEYWORD for p in parameters):
+                break
+        return sorted(names)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Own parameters, and those given behind a prefix.
@@ -96,8 +114,6 @@ class RoutedParameters(BaseEstimator):
 
 def _arguments_of(model: Any) -> set[str]:
     """Names that a callable takes and that no parameter of the estimator provides; none of anything else."""
-    import sys
-
     keras = sys.modules.get("keras")
     if not callable(model) or (keras is not None and isinstance(model, keras.Model)):
         return set()

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasflow.builders.graph import build
+from kerasflow.builders.graph import HeadTask, build
 from kerasflow.builders.objects import loss_of, seeded
 from kerasflow.builders.precision import Precision, computing_in
 from kerasflow.errors import TrainingError, sentence
@@ -20,10 +20,10 @@ from kerasflow.estimators.objects import made
 from kerasflow.estimators.portable import SavedModel
 from kerasflow.spec.experiment import ExperimentSpec
 from kerasflow.spec.model import ModelSpec, as_model_spec, load_model_spec
-from kerasflow.training.keras_internals import compile_arguments, loss_of_function, set_dtype
+from kerasflow.training.keras_internals import compile_arguments, loss_of_function, set_dtype, settle
 from kerasflow.training.labels import counts_labels
 
-TASKS = {
+TASKS: dict[str, HeadTask] = {
     "binary": "binary",
     "multiclass": "multiclass",
     "multilabel-indicator": "multilabel",
@@ -36,8 +36,8 @@ class Recipe:
     """Everything that a compiled, untrained model follows from.
 
     Attributes:
-        model: None for a perceptron, a spec, a path, a dict, a callable, or a `keras.Model`, which is cloned.
-        arguments: of the callable, or changes of the spec by path.
+        model: None for a perceptron, a `ModelSpec`, a callable, or a `keras.Model`, which is cloned.
+        arguments: of the callable.
         hidden_layer_sizes: of the perceptron.
         optimizer, loss, metrics: as the estimator was given them, each with its routed arguments.
         compiling: more arguments of `model.compile`.
@@ -62,7 +62,7 @@ class Recipe:
     params: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def task(self) -> str:
+    def task(self) -> HeadTask:
         """`binary`, `multiclass`, `multilabel` or `regression`."""
         return TASKS.get(self.meta.get("target_type_", ""), "regression")
 
@@ -145,15 +145,9 @@ class Recipe:
 
     def _spec(self) -> ModelSpec | None:
         """The network as a spec, if it is given as one."""
-        given = self.model
-        if given is None:
+        if self.model is None:
             return _perceptron(self.hidden_layer_sizes, self.meta)
-        if isinstance(given, ExperimentSpec):
-            given = given.model
-        if not isinstance(given, ModelSpec | str | Path | dict):
-            return None
-        changes = {name.replace("__", "."): _plain(value) for name, value in self.arguments.items()}
-        return load_model_spec(given, changes)
+        return self.model if isinstance(self.model, ModelSpec) else None
 
     def _built(self, spec: ModelSpec) -> Any:
         shape, several = self.meta["X_shape_"][1:], self.meta.get("target_type_") == "multiclass-multioutput"
@@ -161,7 +155,7 @@ class Recipe:
             sizes = {name: _units(n) for name, n in zip(spec.outputs, self.meta["n_classes_"], strict=False)}
             return build(spec, shape, sizes)
         outputs = self.meta["n_outputs_"] if self.task in ("multilabel", "regression") else self.meta["n_classes_"]
-        return build(spec, shape, _units(outputs) if self.task == "binary" else outputs, self.task)  # type: ignore[arg-type]
+        return build(spec, shape, _units(outputs) if self.task == "binary" else outputs, self.task)
 
     def _called(self, given: Callable[..., Any]) -> Any:
         import keras
@@ -238,6 +232,21 @@ def _is_default(given: Any, default: str) -> bool:
     return isinstance(given, str) and given == default
 
 
+def resolved(model: Any, arguments: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """A spec, wherever it stands, with its changes made: what happens to a file later is of no consequence.
+
+    Anything else stays as it is.
+
+    Raises:
+        SpecError: with every fault that the spec has.
+    """
+    if isinstance(model, ExperimentSpec):
+        model = model.model
+    if not isinstance(model, ModelSpec | str | Path | dict):
+        return model, arguments
+    return load_model_spec(model, {name.replace("__", "."): _plain(value) for name, value in arguments.items()}), {}
+
+
 def targets_for(model: Any, recipe: Recipe, encoded: Any) -> Any:
     """Encoded labels as a model's loss wants them: indices, one number for each class, or 0 and 1.
 
@@ -246,6 +255,8 @@ def targets_for(model: Any, recipe: Recipe, encoded: Any) -> Any:
     """
     if recipe.task not in ("binary", "multiclass") or "n_classes_" not in recipe.meta:
         is_numbers = isinstance(encoded, np.ndarray) and encoded.dtype.kind in "biuf"
+        if is_numbers and len(_heads(model)) == 1:
+            _check_numbers(_heads(model)[0][0], 1 if encoded.ndim == 1 else encoded.shape[1])
         return encoded.astype(recipe.precision, copy=False) if is_numbers else encoded
     losses = model.loss if isinstance(model.loss, list | tuple) else [model.loss]
     several = isinstance(encoded, list)
@@ -263,6 +274,14 @@ def targets_for(model: Any, recipe: Recipe, encoded: Any) -> Any:
         else:
             wanted.append(np.eye(n_classes, dtype=recipe.precision)[column])
     return wanted if several else wanted[0]
+
+
+def _check_numbers(width: int | None, n_targets: int) -> None:
+    if width not in (None, n_targets):
+        raise ValueError(
+            f"the model's last layer gives {width} outputs for {n_targets} targets; give it {n_targets} units: a "
+            "callable finds the number in meta['n_outputs_'], a spec has the layer 'head'"
+        )
 
 
 def _check_width(width: int | None, n_classes: int) -> None:
@@ -375,6 +394,7 @@ def _clone(model: Any) -> Any:
     try:
         clone = keras.models.clone_model(model)
         clone.set_weights(model.get_weights())
+        settle(clone)
         if model.compiled:
             clone.compile_from_config(model.get_compile_config())
     except (ValueError, TypeError, NotImplementedError) as error:

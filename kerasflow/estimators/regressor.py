@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
@@ -75,13 +75,13 @@ class KerasRegressor(RegressorMixin, KerasEstimator):
     def target_encoder(self) -> Any:
         return NumberEncoder()
 
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> KerasRegressor:
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Trains for one epoch, from where the last one ended, the optimizer's moments included.
 
         Args:
             X, y, sample_weight: as for `fit`.
         """
-        return self._partial_fit(X, y, sample_weight)  # type: ignore[no-any-return]
+        return self._partial_fit(X, y, sample_weight)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """The coefficient of determination.

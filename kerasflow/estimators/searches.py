@@ -29,9 +29,11 @@ class SearchRun:
 
     Attributes:
         run_id: the store's.
+        search: tells the search from others of this process.
     """
 
     run_id: str
+    search: int
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,12 @@ def place_in_search() -> Place | None:
     return None
 
 
-def search_run_for(clone: Any) -> SearchRun | None:
-    """Begins the run of the search that is cloning, if one is.
+def search_run_for(clone: Any, before: SearchRun | None) -> SearchRun | None:
+    """The run of the search that is cloning, begun if this is its first clone; else the one that there was.
 
     Args:
         clone: that the search keeps until it returns.
+        before: of the estimator that is cloned.
 
     Raises:
         TrackingError: the store does not answer, or refuses.
@@ -74,8 +77,8 @@ def search_run_for(clone: Any) -> SearchRun | None:
     from kerasflow.estimators.recording import as_tracking, params_for
 
     search = _search_among_callers()
-    if search is None:
-        return None
+    if search is None or (before is not None and before.search == id(search)):
+        return before
     tracking, kind = as_tracking(clone.tracker), type(clone).__name__
     tracker = tracking.open()
     given = {"search": type(search).__name__, **_search_params(search)}
@@ -85,13 +88,12 @@ def search_run_for(clone: Any) -> SearchRun | None:
         params_for(given | clone.get_params(deep=False)),
         {"estimator": kind},
     )
-    weakref.finalize(clone, _finish, tracker, weakref.ref(search))
-    return SearchRun(run_id)
+    weakref.finalize(clone, _finish, tracker, search)  # the search does not hold this clone, so it is let go
+    return SearchRun(run_id, id(search))
 
 
-def _finish(tracker: Any, search_ref: Any) -> None:
+def _finish(tracker: Any, search: Any) -> None:
     """The search has returned, or was given up."""
-    search = search_ref()
     results = getattr(search, "cv_results_", None)
     try:
         if results is None:
@@ -150,6 +152,8 @@ def _search_among_callers() -> Any:
     from sklearn.model_selection._search import BaseSearchCV
 
     for frame in _callers():
+        if frame.f_code.co_name == "_fit_and_score":  # what is cloned for one fit is gone after it
+            return None
         if frame.f_code.co_name == "fit" and isinstance(frame.f_locals.get("self"), BaseSearchCV):
             return frame.f_locals["self"]
     return None

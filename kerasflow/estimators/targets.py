@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d
@@ -81,7 +80,7 @@ class ClassEncoder(_Encoder):
         if self.target_type_ == "multilabel-indicator":
             if y.ndim != 2 or y.shape[1] != self.n_outputs_:
                 raise ValueError(f"y has shape {y.shape}, but was fitted with {self.n_outputs_} labels")
-            return (y.toarray() if issparse(y) else np.asarray(y)).astype("float32")
+            return y.astype("float32")
         if self.target_type_ == "multiclass-multioutput":
             return [self._index(column, labels) for column, labels in zip(y.T, self.classes_, strict=True)]
         return self._index(column_or_1d(y), self.classes_)
@@ -131,7 +130,14 @@ class NumberEncoder(_Encoder):
         return self
 
     def transform(self, y: Any) -> Any:
-        """The same."""
+        """The same.
+
+        Raises:
+            ValueError: as many as there were when it was fitted are wanted, and there are others.
+        """
+        n_outputs = 1 if y.ndim == 1 else y.shape[1]
+        if n_outputs != self.n_outputs_:
+            raise ValueError(f"y has {n_outputs} targets, but was fitted with {self.n_outputs_}")
         return y
 
     def inverse_transform(self, y_pred: Any, return_proba: bool = False) -> Any:

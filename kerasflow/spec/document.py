@@ -60,7 +60,7 @@ def open_document(source: str | Path | Mapping[str, Any]) -> Document:
         named = source.endswith((".yaml", ".yml", ".json"))
         is_text = "\n" in source or source.lstrip().startswith("{") or (": " in source and not named)
         return parse_document(source) if is_text else read_document(Path(source))
-    return Document(dict(source))
+    return Document(dict(source) if isinstance(source, Mapping) else source)
 
 
 def read_document(path: Path) -> Document:

@@ -101,7 +101,11 @@ def load_model_spec(
         spec, document = source, Document(source)
     else:
         document = open_document(source)
-        if isinstance(document.value, dict) and isinstance(document.value.get("model"), dict):
+        if (
+            isinstance(document.value, dict)
+            and "layers" not in document.value
+            and isinstance(document.value.get("model"), dict)
+        ):
             lines = {path[1:]: line for path, line in document.lines.items() if path[:1] == ("model",)}
             document = Document(document.value["model"], document.file, document.folder, lines)
         spec = _validated(document, {})

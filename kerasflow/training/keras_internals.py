@@ -315,6 +315,13 @@ def compile_arguments(model: Any) -> dict[str, Any]:
     }
 
 
+def settle(model: Any) -> None:
+    """Lets layers that have adapted to data, such as Normalization, compute with weights that were just assigned."""
+    for layer in flatten_layers(model):
+        if hasattr(layer, "finalize_state"):
+            layer.finalize_state()
+
+
 def set_dtype(loss: Any, dtype: str) -> None:
     """What a `keras.losses.Loss` computes in, which its config leaves out."""
     import keras

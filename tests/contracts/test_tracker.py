@@ -192,7 +192,7 @@ def test_many_epochs_are_sent_at_once(tracker: Tracker) -> None:
 
 
 def test_a_run_may_be_a_part_of_another(tracker: Tracker) -> None:
-    other = type(tracker)() if isinstance(tracker, MemoryTracker) else MLflowTracker(tracker.uri)  # type: ignore[attr-defined]
+    other = MLflowTracker(tracker.uri) if isinstance(tracker, MLflowTracker) else MemoryTracker()
     whole = _start(other)
     tracker.start("digits", "fold-1", {}, {}, parent=whole)
     assert kept(tracker).parent == whole

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -29,12 +30,11 @@ def here() -> np.ndarray:
 def threads_of_tensorflow(seed: int) -> tuple[int, int]:
     """This process, and how many threads TensorFlow computes with in it."""
     kf.KerasClassifier(epochs=1, hidden_layer_sizes=(8,), random_state=seed).fit(X, Y)
-    tasks = [f"/proc/self/task/{task}/comm" for task in os.listdir("/proc/self/task")]
-    names = [open(task).read().strip() for task in tasks]  # noqa: SIM115
+    names = [task.read_text().strip() for task in Path("/proc/self/task").glob("*/comm")]
     return os.getpid(), names.count("tf_Compute")
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="threads are counted where Linux lists them")
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted where Linux lists them")
 def test_two_workers_share_the_machine_out_among_them():
     found = joblib.Parallel(n_jobs=2)(joblib.delayed(threads_of_tensorflow)(seed) for seed in range(4))
     allowed = max(1, joblib.cpu_count() // 2)

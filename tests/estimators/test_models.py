@@ -1,0 +1,112 @@
+"""Ways of giving a model: nothing of it is lost, and what does not fit is told."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix
+from sklearn.base import clone
+from sklearn.datasets import load_iris
+
+import kerasflow as kf
+
+X, Y = load_iris(return_X_y=True)
+
+
+def classifier(model=None, **parameters):
+    return kf.KerasClassifier(model, **{"epochs": 2, "hidden_layer_sizes": (8,), "random_state": 0, **parameters})
+
+
+def regressor(model=None, **parameters):
+    return kf.KerasRegressor(model, **{"epochs": 2, "hidden_layer_sizes": (8,), "random_state": 0, **parameters})
+
+
+def network_of(units):
+    return lambda: keras.Sequential([keras.Input((4,)), keras.layers.Dense(units)])
+
+
+def normalising(meta):
+    normalization = keras.layers.Normalization()
+    normalization.adapt(X.astype("float32") * 3 + 1)
+    return keras.Sequential([keras.Input((4,)), normalization, keras.layers.Dense(meta["n_classes_"], "softmax")])
+
+
+def test_what_a_layer_of_a_given_model_has_adapted_to_is_kept():
+    normalization = keras.layers.Normalization()
+    normalization.adapt(X.astype("float32") * 3 + 1)
+    model = keras.Sequential([keras.Input((4,)), normalization, keras.layers.Dense(1)])
+    estimator = regressor(model).initialize(X, Y)
+    np.testing.assert_allclose(estimator.predict(X), model.predict(X, verbose=0)[:, 0], rtol=1e-5)
+
+
+def test_what_a_layer_has_adapted_to_survives_a_pickle_and_a_warm_start():
+    estimator = classifier(normalising, warm_start=True).fit(X, Y)
+    copy = pickle.loads(pickle.dumps(estimator))  # noqa: S301  # our own bytes
+    np.testing.assert_array_equal(copy.predict_proba(X), estimator.predict_proba(X))
+    np.testing.assert_array_equal(copy.fit(X, Y).predict_proba(X), estimator.fit(X, Y).predict_proba(X))
+
+
+@pytest.mark.parametrize(("units", "targets"), [(1, 3), (3, 1)])
+def test_a_regressor_whose_model_gives_another_number_of_outputs_is_refused(units, targets):
+    y = np.tile(Y[:, None], targets)[:, 0] if targets == 1 else np.tile(Y[:, None], targets)
+    with pytest.raises(ValueError, match=rf"gives {units} outputs for {targets} targets; give it {targets} units"):
+        regressor(network_of(units)).fit(X, y)
+
+
+def test_a_regressor_does_not_go_on_with_another_number_of_targets():
+    estimator = regressor().partial_fit(X, Y)
+    with pytest.raises(ValueError, match="y has 2 targets, but was fitted with 1"):
+        estimator.partial_fit(X, np.stack([Y, Y], axis=1))
+
+
+def test_a_fitted_estimator_does_not_need_the_file_of_its_spec_any_more(tmp_path: Path):
+    file = tmp_path / "network.yaml"
+    file.write_text("layers:\n  - dense: {units: 8, activation: relu}\n  - head\n", encoding="utf-8")
+    estimator = classifier(str(file)).fit(X, Y)
+    kept = pickle.dumps(estimator)
+    file.write_text("layers:\n  - dense: {units: 8, activation: tanh}\n  - head\n", encoding="utf-8")
+    copy = pickle.loads(kept)  # noqa: S301  # our own bytes
+    np.testing.assert_array_equal(copy.predict_proba(X), estimator.predict_proba(X))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"model__units": 8}, "model__units has nothing to go to: model is neither a callable nor a spec"),
+        ({"metrics__k": 2}, "metrics__k has nothing to go to"),
+        ({"callbacks__patience": 2}, "callbacks__patience has nothing to go to"),
+        ({"loss": "hinge", "loss__0__name": "x"}, "loss__0__name has nothing to go to"),
+        ({"optimizer__learning_rate__decay_steps": 9}, "optimizer__learning_rate__decay_steps has nothing to go to"),
+        ({"fit__initial_epoch": 1}, "fit__initial_epoch is counted by the estimator itself"),
+    ],
+    ids=lambda value: next(reversed(value)) if isinstance(value, dict) else "",
+)
+def test_a_parameter_that_would_be_dropped_is_refused(parameters, message):
+    with pytest.raises((TypeError, kf.TrainingError), match=message):
+        classifier(**parameters).fit(X, Y)
+
+
+def test_a_subclass_that_takes_less_can_be_cloned():
+    class Small(kf.KerasRegressor):
+        def __init__(self, units=8):
+            super().__init__(epochs=3)
+            self.units = units
+
+    assert clone(Small(units=4)).get_params() == {"units": 4}
+
+
+def test_balanced_weights_are_refused_where_only_a_part_of_the_data_is_seen():
+    with pytest.raises(ValueError, match="'balanced' is not supported for partial_fit"):
+        classifier(class_weight="balanced").partial_fit(X, Y)
+
+
+def test_sparse_labels_side_by_side_are_as_good_as_dense_ones():
+    labels = np.stack([Y > 0, Y > 1], axis=1).astype(int)
+    estimator = classifier(validation_fraction=0.2).fit(X, csr_matrix(labels))
+    dense = classifier(validation_fraction=0.2).fit(X, labels)
+    np.testing.assert_array_equal(estimator.predict_proba(X), dense.predict_proba(X))
+    assert estimator.score(X, csr_matrix(labels)) == dense.score(X, labels)

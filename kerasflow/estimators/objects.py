@@ -10,6 +10,7 @@ from typing import Any
 from kerasflow.builders.objects import make
 from kerasflow.errors import TrainingError, sentence
 from kerasflow.spec import catalogue
+from kerasflow.training.names import check_names
 
 
 def made(kind: Any, given: Any, arguments: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> Any:
@@ -52,7 +53,11 @@ def made(kind: Any, given: Any, arguments: Mapping[str, Any], defaults: Mapping[
         return type(given).from_config(given.get_config())
     if kind == "metrics":
         return _copied(given)
-    return copy.copy(given) if kind == "callbacks" else given  # what a callback collects is its giver's to read
+    if kind != "callbacks":
+        return given
+    if not hasattr(given, "set_model"):
+        raise TrainingError(f"callbacks must be those of Keras, as classes or objects, got {given!r}")
+    return copy.copy(given)  # what a callback collects is its giver's to read
 
 
 def _copied(metric: Any) -> Any:
@@ -65,6 +70,8 @@ def _copied(metric: Any) -> Any:
 
 def _by_name(kind: Any, name: str, own: dict[str, Any], defaults: Mapping[str, Any]) -> Any:
     entry = catalogue.find(kind, name)
+    if entry is None:
+        check_names(*(name if kind == known else None for known in ("optimizers", "losses", "metrics")))
     if not own and (entry is None or kind == "metrics"):
         return name  # Keras looks it up: `accuracy` means one metric or another, as the target is
     taken = {} if entry is None else {key: value for key, value in defaults.items() if key in entry.arguments}

@@ -90,6 +90,24 @@ def test_a_parameter_that_would_be_dropped_is_refused(parameters, message):
         classifier(**parameters).fit(X, Y)
 
 
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"optimizer": "adm"}, "Keras has no optimizer 'adm', did you mean 'adam'"),
+        (
+            {"loss": "binary_crossentropi"},
+            "Keras has no loss 'binary_crossentropi', did you mean 'binary_crossentropy'",
+        ),
+        ({"metrics": ["acuracy"]}, "Keras has no metric 'acuracy', did you mean 'accuracy'"),
+        ({"callbacks": 3}, "callbacks must be those of Keras, as classes or objects, got 3"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_typo_in_a_name_is_told_with_the_near_one(parameters, message):
+    with pytest.raises(kf.TrainingError, match=message):
+        classifier(**parameters).fit(X, Y)
+
+
 def test_a_subclass_that_takes_less_can_be_cloned():
     class Small(kf.KerasRegressor):
         def __init__(self, units=8):

@@ -3,22 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from kerasflow.errors import TrainingError
+from kerasflow.spec.train import ClassifierSpec
 
 if TYPE_CHECKING:
     import keras
 
     from kerasflow.data import Data
     from kerasflow.spec.experiment import ExperimentSpec
-    from kerasflow.spec.train import StopSpec
+    from kerasflow.spec.train import StopSpec, TrainSpec
+    from kerasflow.training.checkpoint import Checkpoints
+    from kerasflow.training.history import History, Row
     from kerasflow.training.progress import Verbose
     from kerasflow.training.stop import Rule
     from kerasflow.training.trainer import Trainer
 
 
+SAMPLES = 64  # images that are looked at, whether they are scaled already
+
+
+class Training(Protocol):
+    """One of the ways to train; `kf.Trainer` says what each of these is."""
+
+    @property
+    def is_chief(self) -> bool: ...
+
+    @property
+    def cost(self) -> str: ...
+
+    def check(self, model: Any, x: Any, y: Any = None, *, validation: Any = None) -> None: ...
+
+    def engine_for(self, model: Any, x: Any, y: Any = None) -> tuple[str, str]: ...
+
+    def fit(
+        self,
+        model: Any,
+        x: Any,
+        y: Any = None,
+        *,
+        validation: Any = None,
+        on_epoch: Callable[[Row], None] | None = None,
+        checkpoints: Checkpoints | None = None,
+    ) -> History: ...
+
+    def evaluate(self, model: Any, x: Any, y: Any, engine: str = "graph") -> dict[str, float]: ...
+
+    def predict(self, model: Any, x: Any) -> Any: ...
+
+    def keep(self, folder: Path) -> tuple[str, ...]: ...
+
+
 def assemble(
     spec: ExperimentSpec, data: Data, verbose: Verbose = 0, strategy: Any = None
-) -> tuple[keras.Model, Trainer]:
+) -> tuple[keras.Model, Training]:
     """The model for the data, with seeded weights, and the trainer that the spec describes, checked to fit together.
 
     Args:
@@ -28,14 +68,17 @@ def assemble(
         BuildError: the layers do not fit together, or not the data.
         TrainingError: the loss, a metric or a stopping rule does not fit.
     """
-    from kerasflow.builders import graph, objects
+    from kerasflow.builders import objects
     from kerasflow.training.trainer import Trainer
+    from kerasflow.transfer.joining import build, check_images
 
     prep, train = data.preparation, spec.train
-    model = graph.build(
-        spec.model,
+    check_images(spec.model, data.train.x[:SAMPLES])
+    features = train.route == "features"
+    model = build(
+        spec.model.without_head() if features else spec.model,
         prep.input_shape,
-        prep.n_outputs,
+        None if features else prep.n_outputs,
         prep.task,
         seed=spec.seed,
         precision=train.precision,
@@ -55,8 +98,42 @@ def assemble(
         verbose=verbose,
         strategy=strategy,
     )
-    trainer.check(model, data.train.x, data.train.y, validation=held_out(data))
-    return model, trainer
+    ways: dict[str, Callable[[], Training]] = {
+        "scratch": lambda: trainer,
+        "transfer": lambda: _in_stages(trainer, train),
+        "features": lambda: _from_features(spec, prep.task, verbose),
+    }
+    training = ways[train.route]()
+    training.check(model, data.train.x, data.train.y, validation=held_out(data))
+    return model, training
+
+
+def _in_stages(trainer: Trainer, train: TrainSpec) -> Training:
+    from kerasflow.transfer.stages import Stage, StagedTrainer
+
+    stages = [
+        Stage(
+            stage.epochs,
+            stage.learning_rate,
+            stage.unfreeze,
+            stage.unfreeze_from,
+            stage.rates,
+            [_rule(rule) for rule in stage.stop],
+        )
+        for stage in train.stages
+    ]
+    return StagedTrainer(trainer, stages or [Stage(train.epochs)])
+
+
+def _from_features(spec: ExperimentSpec, task: str, verbose: Verbose) -> Training:
+    from kerasflow.transfer.classifier import FeatureTrainer, make_classifier
+
+    train, chosen = spec.train, spec.train.classifier or ClassifierSpec.model_validate("svm")
+    try:
+        classifier = make_classifier(chosen.name, chosen.arguments, train.grid, task, spec.seed)
+    except TrainingError as error:
+        raise TrainingError(f"{spec.where(('train',))}.{error}") from error
+    return FeatureTrainer(classifier, train.micro_batch_size or train.batch_size, verbose)
 
 
 def held_out(data: Data) -> tuple[Any, Any] | None:

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 # What measures the training's course and not the model.
-BOOKKEEPING = ("epoch", "updates", "lr", "grad_norm", "seconds", "samples_per_second")
+BOOKKEEPING = (
+    "epoch",
+    "stage",
+    "trainable",
+    "updates",
+    "lr",
+    "grad_norm",
+    "features",
+    "feature_seconds",
+    "seconds",
+    "samples_per_second",
+)
 
 _BETTER_WHEN_HIGHER = (
     "acc", "accuracy", "auc", "precision", "recall", "f1", "fbeta", "f_beta", "r2", "iou", "specificity", "sensitivity",

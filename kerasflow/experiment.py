@@ -20,12 +20,12 @@ from kerasflow.spec.experiment import ExperimentSpec, load_spec
 if TYPE_CHECKING:
     import keras
 
+    from kerasflow.assembly import Training
     from kerasflow.data import Data
     from kerasflow.tracking.folder import RunFolder
     from kerasflow.training.checkpoint import Checkpoints
     from kerasflow.training.history import History
     from kerasflow.training.progress import Verbose
-    from kerasflow.training.trainer import Trainer
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,8 +124,8 @@ def resume(folder: str | Path, *, verbose: Verbose = "auto") -> RunResult:
     strategy = joined(load_spec(_spec_file(opened)).train.strategy)
     with opened.locked() if devices_for(strategy).is_chief else nullcontext():
         checkpoints, status = _checkpoints(opened), opened.status
-        state = checkpoints.load()
-        if status.state == "FINISHED" and state is None:
+        rows = checkpoints.rows()
+        if status.state == "FINISHED" and rows is None:
             raise RunError(f"{folder}: the run has finished ({status.reason}); there is nothing to go on with")
         spec = load_spec(_spec_file(opened))
         data = load(spec.data, spec.seed)
@@ -142,7 +142,7 @@ def resume(folder: str | Path, *, verbose: Verbose = "auto") -> RunResult:
             begun.folder = opened
             record = Record(opened, mirror, spec, data, begun.run_id, store)
             record.mark_running()
-            record.go_back(state.rows if state else [])
+            record.go_back(rows or [])
             result = _complete(record, model, trainer)
         checkpoints.clear()
     return result
@@ -196,11 +196,11 @@ def _checkpoints(folder: RunFolder) -> Checkpoints:
     return Checkpoints(folder.directory / "checkpoints")
 
 
-def _engine(trainer: Trainer, model: keras.Model, data: Data) -> str:
+def _engine(trainer: Training, model: keras.Model, data: Data) -> str:
     return trainer.engine_for(model, data.train.x, data.train.y)[0]
 
 
-def _complete(record: Record, model: keras.Model, trainer: Trainer) -> RunResult:
+def _complete(record: Record, model: keras.Model, trainer: Training) -> RunResult:
     """A run that has begun, from its first or next epoch to its end."""
     data = record.data
     record.begin()
@@ -222,7 +222,7 @@ def _follow(
     spec: ExperimentSpec,
     data: Data,
     model: keras.Model,
-    trainer: Trainer,
+    trainer: Training,
     checkpoints: Checkpoints | None = None,
 ) -> RunResult:
     """A worker's part in a run that the chief keeps the record of; from the chief's checkpoint on, if there is one."""
@@ -231,9 +231,8 @@ def _follow(
     return RunResult(metrics, model, history, root, "", spec, "", is_chief=False)
 
 
-def _final_metrics(model: keras.Model, data: Data, history: History, trainer: Trainer) -> dict[str, float]:
+def _final_metrics(model: keras.Model, data: Data, history: History, trainer: Training) -> dict[str, float]:
     from kerasflow.tracking.record import metrics_of
-    from kerasflow.training.evaluate import evaluate
 
     metrics = {"best/epoch": float(history.best_epoch)}
     metrics |= {f"best/{k}": v for k, v in metrics_of(history.best).items() if k.startswith(("train/", "val/"))}
@@ -241,6 +240,6 @@ def _final_metrics(model: keras.Model, data: Data, history: History, trainer: Tr
         name.replace("best/train/", "best/train_").replace("best/val/", "best/val_"): v for name, v in metrics.items()
     }
     if data.test is not None:
-        found = evaluate(model, data.test.x, data.test.y, trainer.evaluation_batch, history.engine, trainer.batch_size)
+        found = trainer.evaluate(model, data.test.x, data.test.y, history.engine)
         metrics |= {f"test/{name}": value for name, value in found.items()}
     return metrics

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kerasflow.builders.table import layer_rows
-from kerasflow.training.evaluate import predict
 from kerasflow.viz.architecture import architecture
 from kerasflow.viz.curves import cost_curves
 from kerasflow.viz.outcome import confusion_matrix, predicted_vs_actual
@@ -21,14 +20,13 @@ if TYPE_CHECKING:
 
 
 def draw(
-    folder: RunFolder, model: keras.Model, data: Data, history: History, *, title: str, cost: str, batch_size: int
+    folder: RunFolder, model: keras.Model, trainer: Any, data: Data, history: History, *, title: str
 ) -> dict[str, Path]:
     """Draws the cost curves, the architecture and, where data is held out, how right the model is on it.
 
     Args:
+        trainer: that has trained the model, for its cost's name and its predictions.
         title: of the run.
-        cost: what the cost is, e.g. `mean_squared_error`.
-        batch_size: samples for each forward pass.
 
     Returns:
         The files by their key, which is the same in every run.
@@ -37,13 +35,12 @@ def draw(
         RunError: they cannot be written.
     """
     best = history.best_epoch or None
-    figures = {
-        "cost_curve": cost_curves(
-            history.rows, title=title, cost=cost, best_epoch=best, stop_reason=history.stop_reason
-        ),
-        "architecture": architecture(layer_rows(model), title=title),
-        **_outcome(model, data, batch_size),
-    }
+    figures = {"architecture": architecture(layer_rows(model), title=title), **_outcome(model, trainer, data)}
+    if trainer.cost:
+        reason = history.stop_reason
+        figures["cost_curve"] = cost_curves(
+            history.rows, title=title, cost=trainer.cost, best_epoch=best, stop_reason=reason
+        )
     for key, figure in figures.items():
         with folder.writing(_name(key)) as path:
             save(figure, path)
@@ -54,17 +51,17 @@ def _name(key: str) -> str:
     return f"figures/{key}.png"
 
 
-def _outcome(model: keras.Model, data: Data, batch_size: int) -> dict[str, Any]:
+def _outcome(model: keras.Model, trainer: Any, data: Data) -> dict[str, Any]:
     """How predictions and truth agree, on the test part or, without one, the validation part."""
     held, part = (data.test, "test") if data.test is not None else (data.validation, "validation")
     prep = data.preparation
     if held is None or prep.task == "multilabel":
         return {}
-    y_pred = predict(model, held.x, batch_size)
+    y_pred = trainer.predict(model, held.x)
     if prep.task == "regression":
         title = f"Predicted and actual values, {part} part"
         return {"predicted_vs_actual": predicted_vs_actual(held.y, y_pred, prep.targets, title=title)}
-    chosen = (y_pred[:, 0] > 0.5).astype(int) if prep.task == "binary" else y_pred.argmax(-1)
+    chosen = prep.target.chosen(y_pred)
     return {
         "confusion_matrix": confusion_matrix(held.y, chosen, prep.classes or (), title=f"Confusion matrix, {part} part")
     }

@@ -50,7 +50,7 @@ def inspect(
     """
     spec = load_spec(source, overrides)
     data = load(spec.data, spec.seed)
-    model, trainer = assemble(spec, data)
+    model, _ = assemble(spec, data)
     train = spec.train
     micro = min(train.micro_batch_size or train.batch_size, len(data.train))
     return Inspection(
@@ -62,5 +62,5 @@ def inspect(
         trainable=sum(math.prod(v.shape) for v in model.trainable_variables),
         updates_per_epoch=-(-len(data.train) // train.batch_size),
         micro_batches=-(-min(train.batch_size, len(data.train)) // micro),
-        memory=memory(model, trainer.optimizer, micro),
+        memory=memory(model, model.optimizer, micro),
     )

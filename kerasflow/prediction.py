@@ -32,6 +32,7 @@ def predict_file(run: str | Path, file: str | Path, batch_size: int = 256) -> pd
     from kerasflow.data import Preparation
     from kerasflow.tracking.folder import RunFolder
     from kerasflow.training.evaluate import predict
+    from kerasflow.transfer.classifier import FILE, load_classifier, outputs
 
     folder = RunFolder.open(run)
     if not (folder.directory / "model.keras").exists():
@@ -44,4 +45,7 @@ def predict_file(run: str | Path, file: str | Path, batch_size: int = 256) -> pd
         model = keras.models.load_model(folder.path("model.keras"), compile=False, safe_mode=True)
     except (ValueError, TypeError, OSError) as error:
         raise RunError(f"{folder.path('model.keras')}: cannot be loaded: {sentence(error)}") from error
-    return preparation.decode(predict(model, x, batch_size)).set_index(index)
+    y_pred = predict(model, x, batch_size)
+    if (folder.directory / FILE).is_file():
+        y_pred = outputs(load_classifier(folder.path(FILE)), y_pred)
+    return preparation.decode(y_pred).set_index(index)

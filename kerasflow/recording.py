@@ -11,12 +11,12 @@ from kerasflow.ending import Mirror
 if TYPE_CHECKING:
     import keras
 
+    from kerasflow.assembly import Training
     from kerasflow.data import Data, Part
     from kerasflow.spec.experiment import ExperimentSpec
     from kerasflow.tracking.folder import RunFolder
     from kerasflow.tracking.port import Context, Tracker
     from kerasflow.training.history import History, Row
-    from kerasflow.training.trainer import Trainer
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
 
@@ -125,7 +125,7 @@ class Record:
         self.folder.append_row(row)
         self._mirror_row(row)
 
-    def end(self, trainer: Trainer, model: keras.Model, history: History, metrics: dict[str, float]) -> None:
+    def end(self, trainer: Training, model: keras.Model, history: History, metrics: dict[str, float]) -> None:
         """The trained model, its numbers and figures; the run is FINISHED then."""
         from kerasflow.figures import draw
 
@@ -133,8 +133,8 @@ class Record:
         with folder.writing("model.keras") as path:
             model.save(path)
         folder.write_json("metrics.json", metrics)
-        title, cost = f"{spec.experiment}: {spec.name}", trainer.loss.name
-        figures = draw(folder, model, data, history, title=title, cost=cost, batch_size=trainer.evaluation_batch)
+        beside = trainer.keep(folder.directory)
+        figures = draw(folder, model, trainer, data, history, title=f"{spec.experiment}: {spec.name}")
         folder.set_status("FINISHED", history.stop_reason)
 
         def send(tracker: Tracker) -> None:
@@ -142,7 +142,7 @@ class Record:
             tracker.set_tags({"stop_reason": history.stop_reason, "batch_norm": history.batch_norm})
             for key, path in figures.items():
                 tracker.log_image(key, path, 0)
-            for name in ("history.jsonl", "metrics.json", "figures"):
+            for name in ("history.jsonl", "metrics.json", "figures", *beside):
                 tracker.log_artifact(folder.path(name))
             tracker.log_model(model, data.train.x[:5])
 

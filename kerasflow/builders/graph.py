@@ -54,6 +54,28 @@ def build(
         return _Builder(plan(checked), input_shape, n_outputs, task, where or _plain).model()
 
 
+def apply(
+    spec: ModelSpec,
+    tensor: Any,
+    n_outputs: int | Mapping[str, int] | None = None,
+    task: HeadTask | Mapping[str, HeadTask] = "classification",
+    *,
+    where: Callable[[DocumentPath], str] | None = None,
+) -> list[Any]:
+    """A spec's layers on a tensor of a functional model; gives the tensors of its outputs.
+
+    Args:
+        spec: of one input, which the tensor is.
+        tensor: symbolic.
+        n_outputs, task, where: as for `build`.
+
+    Raises:
+        BuildError: as `build` does.
+    """
+    builder = _Builder(plan(spec), tuple(tensor.shape[1:]), n_outputs, task, where or _plain)
+    return builder.outputs([tensor])
+
+
 def _plain(path: DocumentPath) -> str:
     return dotted(path)
 
@@ -70,12 +92,16 @@ class _Builder:
         import keras
 
         inputs = [_input(name, self.shapes[name]) for name in self.layout.inputs]
+        outputs = self.outputs(inputs)
+        return keras.Model(inputs if len(inputs) > 1 else inputs[0], outputs if len(outputs) > 1 else outputs[0])
+
+    def outputs(self, inputs: list[Any]) -> list[Any]:
         self.tensors = dict(zip(self.layout.inputs, inputs, strict=True))
         for step in self.layout.steps:
             self.tensors[step.name] = self._apply(step)
         outputs = [self.tensors[name] for name in self.layout.outputs]
         self._check_size(outputs)
-        return keras.Model(inputs if len(inputs) > 1 else inputs[0], outputs if len(outputs) > 1 else outputs[0])
+        return outputs
 
     def _apply(self, step: Step) -> Any:
         taken = [self.tensors[name] for name in step.inputs]

@@ -40,7 +40,9 @@ def show_result(result: RunResult) -> None:
     console.print(table)
     _line("stopped", result.history.stop_reason)
     _line("run folder", _near(result.folder))
-    _line("cost curve", _near(result.folder / "figures" / "cost_curve.png"))
+    curve = result.folder / "figures" / "cost_curve.png"
+    if curve.is_file():
+        _line("cost curve", _near(curve))
     if result.store:
         _line("compare", f"kerasflow compare {_quoted(result.spec.experiment)}")
         _line("open the UI", _ui(result.store))

@@ -36,8 +36,9 @@ def load(spec: DataSpec, seed: int) -> Data:
         DataError: data that is missing, malformed, or that nothing can be learned from.
     """
     from kerasflow.data.inputs import fit_input
+    from kerasflow.data.selection import selected
 
-    found = _read(spec.source)
+    found = selected(_read(spec.source), spec.take)
     rows = found.parts["train"]
     wanted = spec.task if spec.task != "auto" else found.task or "auto"
     target = infer(rows.y, found.targets, wanted, found.where, found.order)

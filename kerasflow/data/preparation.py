@@ -86,7 +86,8 @@ class Preparation:
         """A model's output in the user's words, one row a sample.
 
         Args:
-            y_pred: probabilities, or values for regression: `(n_samples, n_outputs)`, or `(n_samples,)` of one output.
+            y_pred: probabilities, or values for regression: `(n_samples, n_outputs)`, or `(n_samples,)` of one output;
+                or class indices `(n_samples,)`, of which no probabilities are known.
 
         Returns:
             For binary and multiclass the columns `prediction` (a label) and `probability_<label>`; for multilabel

@@ -56,14 +56,26 @@ class Target:
             raise DataError(f"{where}: holds labels that the training rows do not: {listed(unseen)}; known are {known}")
         return np.array([index_of[label] for label in found.tolist()], dtype=np.int32)[position.reshape(-1)]
 
+    def chosen(self, y_pred: NDArray[Any]) -> NDArray[np.integer[Any]]:
+        """Class indices `(n_samples,)` of outputs, which are probabilities or class indices already."""
+        if y_pred.dtype.kind in "iu":
+            return y_pred
+        # The same threshold as keras' BinaryAccuracy: exactly 0.5 is the first class.
+        binary = self.task == "binary"
+        return (y_pred.reshape(-1) > 0.5).astype(np.intp) if binary else y_pred.argmax(axis=1)
+
     def decode(self, y_pred: NDArray[Any]) -> pd.DataFrame:
-        """A model's output, `(n_samples, n_outputs)`, one row a sample in the user's words; see `Preparation.decode`.
+        """A model's output, or class indices `(n_samples,)`, one row a sample in the user's words.
+
+        See `Preparation.decode`.
 
         Raises:
             DataError: an output of another width.
         """
         import pandas as pd
 
+        if self.classes is not None and y_pred.dtype.kind in "iu":
+            return pd.DataFrame({"prediction": [self.classes[index] for index in y_pred]})
         values = np.asarray(y_pred, dtype=np.float64)
         values = values.reshape(len(values), -1)
         if values.shape[1] != self.n_outputs:
@@ -73,13 +85,9 @@ class Target:
         if self.classes is None:
             labels = pd.DataFrame((values > 0.5).astype(np.int64), columns=list(self.names))
             return pd.concat([labels, _probabilities(values, self.names)], axis=1)
+        prediction = pd.Series([self.classes[index] for index in self.chosen(values)], name="prediction")
         if self.task == "binary":
-            # The same threshold as keras' BinaryAccuracy: exactly 0.5 is the first class.
-            chosen = (values[:, 0] > 0.5).astype(np.intp)
             values = np.concatenate([1.0 - values, values], axis=1)
-        else:
-            chosen = values.argmax(axis=1)
-        prediction = pd.Series([self.classes[index] for index in chosen], name="prediction")
         return pd.concat([prediction, _probabilities(values, self.classes)], axis=1)
 
 

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo, model_validator
+from pydantic import Field, model_serializer, model_validator
 
 from kerasflow.spec.base import Listed, Part
 from kerasflow.spec.named import OneOf
+from kerasflow.spec.paths import FilePath
 
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Pixels = Annotated[int, Field(ge=1)]
-
-
-def _from_spec_folder(path: str, info: ValidationInfo) -> str:
-    """A relative path is taken from the spec file's own folder, so that a spec means the same wherever it is run."""
-    folder = (info.context or {}).get("folder")
-    expanded = Path(path).expanduser()
-    return str(expanded if expanded.is_absolute() or folder is None else (Path(folder) / expanded).resolve())
-
-
-FilePath = Annotated[str, Field(min_length=1), AfterValidator(_from_spec_folder)]
 
 
 class SklearnSource(Part):
@@ -146,11 +136,29 @@ class Split(Part):
         return self
 
 
+class Take(Part):
+    """A part of what the source holds, in its own order; all of it if nothing is said.
+
+    Attributes:
+        classes: only rows of these labels.
+        train, test: so many rows of the source's training and test set, the first ones.
+    """
+
+    classes: Annotated[tuple[str | int | bool, ...], Listed] = ()
+    train: Annotated[int, Field(ge=1)] | None = None
+    test: Annotated[int, Field(ge=1)] | None = None
+
+    @model_serializer(mode="wrap")
+    def _write(self, handler: Any) -> dict[str, Any]:
+        return {key: value for key, value in handler(self).items() if value}
+
+
 class DataSpec(Part):
     """The data of an experiment.
 
     Attributes:
         source: where it comes from.
+        take: what of it is used.
         split: what is held out.
         scale: `none`; `unit` maps to 0..1 (8-bit images by 255, else by the training part's minimum and maximum);
             `standard` gives mean 0 and standard deviation 1 by the training part alone. Each column or channel (the
@@ -161,6 +169,7 @@ class DataSpec(Part):
     """
 
     source: Source
+    take: Take = Take()
     split: Split = Split()
     scale: Literal["none", "unit", "standard"] = "none"
     task: Literal["auto", "classification", "multilabel", "regression"] = "auto"

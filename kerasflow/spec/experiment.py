@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import Field, PrivateAttr, ValidationError
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from kerasflow.errors import Fault, SpecError
 from kerasflow.spec.base import Part
 from kerasflow.spec.data import DataSpec
 from kerasflow.spec.document import Document, DocumentPath, dotted, open_document, split_path
-from kerasflow.spec.faults import short, spec_error
+from kerasflow.spec.faults import Found, refuse, short, spec_error
 from kerasflow.spec.model import ModelSpec
 from kerasflow.spec.overriding import override
 from kerasflow.spec.train import TrainSpec
@@ -50,6 +50,18 @@ class ExperimentSpec(Part):
     model: ModelSpec
     train: TrainSpec = TrainSpec()
     track: TrackSpec = TrackSpec()
+
+    @model_validator(mode="after")
+    def _route_fits_the_model(self) -> ExperimentSpec:
+        found: Found = []
+        backbone = self.model.backbone
+        if self.train.route != "scratch" and backbone is None:
+            found.append((("train", "route"), f"{self.train.route} needs a backbone: name one under model"))
+        if backbone is not None and backbone.name is not None and self.data.scale != "none":
+            message = f"must be none: {backbone.name} has its own way of scaling images, which the model does itself"
+            found.append((("data", "scale"), f"{message}; got {self.data.scale!r}"))
+        refuse(found)
+        return self
 
     _document: Document = PrivateAttr(default_factory=lambda: Document(None))
 

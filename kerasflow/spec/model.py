@@ -4,29 +4,76 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ValidationError, model_serializer, model_validator
+from pydantic import Field, ValidationError, model_serializer, model_validator
 
 from kerasflow.errors import Fault, SpecError, did_you_mean
 from kerasflow.spec.base import Listed, Part
 from kerasflow.spec.blocks import BlockSpec, check_filled, parse_blocks
 from kerasflow.spec.document import Document, DocumentPath, open_document, split_path
 from kerasflow.spec.faults import Found, refuse, short, spec_error
-from kerasflow.spec.layers import INPUT, LayerSpec, check_wiring, parse_layers
+from kerasflow.spec.layers import HEAD, INPUT, LayerSpec, check_wiring, parse_layers
 from kerasflow.spec.overriding import override
+from kerasflow.spec.paths import FilePath
+
+Size = Annotated[int, Field(ge=1)]
+
+
+class BackboneSpec(Part):
+    """A network as the beginning of another: one of the zoo, which takes images as they lie on a disk, 0 to 255; or any
+    that is saved, which takes what it was trained on.
+
+    Attributes:
+        name: as `kerasflow zoo` lists it.
+        model: a path to `.keras`, instead of a name; its own weights are kept.
+        weights: `imagenet`, `none` for random ones, or a path to `.weights.h5`, `.keras`, `.pth` or `.safetensors`.
+        layer: the last one that is kept; all but the classifier if None, of a saved model all but its last layer.
+        size: images are resized to this height and width, bilinearly; as they are if None.
+        pooling: of its last feature map over height and width: `avg`, `max` or `none`.
+    """
+
+    first: ClassVar[str] = "name"
+    name: Annotated[str, Field(min_length=1)] | None = None
+    model: FilePath | None = None
+    weights: Literal["imagenet", "none"] | FilePath = "imagenet"
+    layer: str | None = None
+    size: Size | None = None
+    pooling: Literal["avg", "max", "none"] = "avg"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, given: Any) -> Any:
+        return {"name": given} if isinstance(given, str) else given
+
+    @model_validator(mode="after")
+    def _one_network(self) -> BackboneSpec:
+        if (self.name is None) == (self.model is None):
+            raise ValueError("needs either name, of a network of the zoo, or model, a path to .keras")
+        if self.model is not None and ("weights" in self.model_fields_set or self.size is not None):
+            raise ValueError("a saved model has its own weights and input size; leave weights and size out")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _write(self, handler: Any) -> dict[str, Any]:
+        kept = ("model", "layer", "pooling") if self.name is None else ("name", "weights", "layer", "size", "pooling")
+        return {key: value for key, value in handler(self).items() if key in kept and value is not None}
 
 
 class ModelSpec(Part):
     """A network, without the sizes that its data decides.
 
     Attributes:
+        backbone: a network of the zoo that comes first; none if None.
+        augmentation: layers before the backbone that change images at random, in training alone.
         layers: each takes the output of the one before it, unless it names its `inputs`.
         blocks: groups of layers by name, used like layers.
         inputs: names of the inputs where there are several; one, called `input`, if empty.
         outputs: names of the layers whose outputs the model gives; the last layer's if empty.
     """
 
+    backbone: BackboneSpec | None = None
+    augmentation: Annotated[tuple[LayerSpec, ...], Listed] = ()
     layers: Annotated[tuple[LayerSpec, ...], Listed]
     blocks: dict[str, BlockSpec] = {}
     inputs: Annotated[tuple[str, ...], Listed] = ()
@@ -41,8 +88,18 @@ class ModelSpec(Part):
         for key in given:
             if key not in cls.model_fields:
                 found.append(((str(key),), f"is not known here{did_you_mean(str(key), cls.model_fields)}"))
-        if given.get("layers") is None:
+        backbone = given.get("backbone")
+        if given.get("layers") is None and backbone is None:
             found.append((("layers",), "is required"))
+        elif given.get("layers") is None:
+            given = {**given, "layers": [HEAD]}
+        if given.get("augmentation") and backbone is None:
+            found.append((("augmentation",), "belongs before a backbone; write it as the first of the layers"))
+        changing = (
+            parse_layers(given["augmentation"], ("augmentation",), {}, set(), found)
+            if given.get("augmentation")
+            else []
+        )
         blocks = parse_blocks(given.get("blocks") or {}, found)
         names = {key: _names(given.get(key), (key,), found) for key in ("inputs", "outputs")}
         known = {name: block.parameters for name, block in blocks.items()}
@@ -56,11 +113,21 @@ class ModelSpec(Part):
         if not found:
             check_filled(layers, blocks, found)
         refuse(found)
-        return {"layers": tuple(layers), "blocks": blocks, **names}
+        return {
+            "backbone": backbone,
+            "augmentation": tuple(changing),
+            "layers": tuple(layers),
+            "blocks": blocks,
+            **names,
+        }
 
     @model_serializer(mode="wrap")
     def _write(self, handler: Any) -> dict[str, Any]:
         return {key: value for key, value in handler(self).items() if value or key == "layers"}
+
+    def without_head(self) -> ModelSpec:
+        """The same up to its head, whose inputs are what the network gives then."""
+        return self.model_copy(update={"layers": tuple(layer for layer in self.layers if layer.kind != HEAD)})
 
 
 def _names(given: Any, path: DocumentPath, found: Found) -> tuple[str, ...]:
@@ -121,6 +188,6 @@ def _validated(document: Document, changes: Mapping[DocumentPath, Any]) -> Model
     if not isinstance(document.value, dict):
         raise SpecError([Fault("", f"must be a mapping with layers, got {short(document.value)}", document.file)])
     try:
-        return ModelSpec.model_validate(document.value)
+        return ModelSpec.model_validate(document.value, context={"folder": document.folder})
     except ValidationError as error:
         raise spec_error(error, ModelSpec, document, changes) from None

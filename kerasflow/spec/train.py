@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_serializer, model_validator
 
 from kerasflow.spec.base import Listed, Part
-from kerasflow.spec.named import Loss, Metrics, OneOf, Optimizer
+from kerasflow.spec.named import Loss, Metrics, OneOf, Optimizer, split_call
 
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -76,11 +76,56 @@ class StopSpec(OneOf):
         return value
 
 
+class StageSpec(Part):
+    """A part of a transfer: the head learns, and of the backbone what is named.
+
+    Attributes:
+        epochs: passes over the training part, at most.
+        learning_rate: the optimizer's own if None.
+        unfreeze: patterns of layers, such as `block_1[456]*`; `*` is the whole backbone.
+        unfreeze_from: a layer from which on all of the backbone learns.
+        rates: factors of the learning rate, by pattern.
+        stop: rules that end the stage; those of `train` if none.
+    """
+
+    epochs: Count
+    learning_rate: Positive | None = None
+    unfreeze: Annotated[tuple[str, ...], Listed] = ()
+    unfreeze_from: str | None = None
+    rates: dict[str, Positive] = {}
+    stop: Annotated[tuple[StopSpec, ...], Listed] = ()
+
+
+class ClassifierSpec(Part):
+    """An estimator of scikit-learn that learns from features.
+
+    Attributes:
+        name: `svm`, linear unless a kernel is given; or in snake case, such as `logistic_regression`.
+        arguments: of its constructor.
+    """
+
+    name: str = "svm"
+    arguments: dict[str, str | int | float | bool | None] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _parse(cls, given: Any) -> Any:
+        if isinstance(given, cls) or (isinstance(given, dict) and set(given) == {"name", "arguments"}):
+            return given
+        name, behind = split_call(given)
+        return {"name": name, "arguments": {} if behind is None else behind}
+
+    @model_serializer
+    def _write(self) -> dict[str, Any]:
+        return {self.name: dict(self.arguments)}
+
+
 class TrainSpec(Part):
     """The training of an experiment.
 
     Attributes:
-        route: `scratch`: from random weights.
+        route: `scratch`: every layer learns from the first epoch; `transfer`: the backbone is frozen, but for what the
+            stages unfreeze; `features`: the whole model is frozen, and a classifier learns from what it gives.
         optimizer: by name, with its arguments.
         loss: by name; `auto` is the cross-entropy of the task's kind, or the mean squared error for numbers.
         metrics: by name; `auto` is accuracy for classes, the mean absolute error for numbers.
@@ -95,11 +140,14 @@ class TrainSpec(Part):
             cost so that small gradients do not vanish, and skips an update whose gradient overflows; it and
             `mixed_bfloat16` pay on hardware that has them.
         engine: `graph`, `xla` or `eager`; `auto` decides before the training begins.
+        stages: of a transfer; one of `epochs` in which the head learns alone, if none.
+        classifier: of the features; a linear SVM if not given.
+        grid: values to try by its arguments, by cross-validation on the training part.
         strategy: on several devices: `mirrored` is every GPU of the machine, `multi_worker` the cluster that each
             process finds in its environment variable TF_CONFIG. One device if not given.
     """
 
-    route: Literal["scratch"] = "scratch"
+    route: Literal["scratch", "transfer", "features"] = "scratch"
     optimizer: Optimizer = Field(default_factory=lambda: Optimizer(name="adam", arguments={"learning_rate": 0.001}))
     loss: Loss = Field(default_factory=lambda: Loss(name="auto"))
     metrics: Metrics = "auto"
@@ -110,7 +158,18 @@ class TrainSpec(Part):
     stop: Annotated[tuple[StopSpec, ...], Listed] = ()
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     engine: Literal["auto", "graph", "xla", "eager"] = "auto"
+    stages: Annotated[tuple[StageSpec, ...], Listed] = ()
+    classifier: ClassifierSpec | None = None
+    grid: dict[str, list[str | int | float | bool | None]] = {}
     strategy: Literal["mirrored", "multi_worker"] | None = None
+
+    @field_validator("stages", "classifier", "grid")
+    @classmethod
+    def _belongs_to_its_route(cls, value: Any, info: ValidationInfo) -> Any:
+        route = "transfer" if info.field_name == "stages" else "features"
+        if value and info.data.get("route", route) != route:
+            raise ValueError(f"belongs to route: {route}; set it, or leave this out")
+        return value
 
     @field_validator("micro_batch_size")
     @classmethod

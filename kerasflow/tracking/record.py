@@ -9,8 +9,12 @@ PARAMS_AT_MOST = 40
 
 _RENAMED = {
     "lr": "optim/lr",
+    "stage": "optim/stage",
+    "trainable": "optim/trainable",
     "updates": "optim/updates",
     "grad_norm": "optim/grad_norm",
+    "features": "optim/features",
+    "feature_seconds": "perf/feature_seconds",
     "seconds": "perf/epoch_seconds",
     "samples_per_second": "perf/samples_per_second",
 }

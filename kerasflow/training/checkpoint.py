@@ -195,12 +195,30 @@ class Checkpoints:
             raise RunError(f"{self.directory}: every checkpoint is damaged; remove the folder to begin from the start")
         return None
 
+    def part(self, name: str) -> Checkpoints:
+        """Those of a part of the training, in a folder below."""
+        return Checkpoints(
+            self.directory / name, every=self.every, apart=self.apart, share=self.share, clock=self.clock
+        )
+
+    def rows(self) -> list[Row] | None:
+        """The history's rows that are saved, of all parts in the order of their names; None if nothing is."""
+        states = [each.load() for each in (self, *self._parts())]
+        found = [state.rows for state in states if state is not None]
+        return [row for rows in found for row in rows] if found else None
+
+    def _parts(self) -> list[Checkpoints]:
+        folders = self.directory.iterdir() if self.directory.is_dir() else ()
+        return [self.part(folder.name) for folder in sorted(folders) if folder.is_dir()]
+
     def clear(self) -> None:
         """Removes every checkpoint, and the folder: a training that has ended needs none.
 
         Raises:
             RunError: the disk refuses.
         """
+        for part in self._parts():
+            part.clear()
         try:
             self._remove_all_but(None)
             if self.directory.is_dir() and not any(self.directory.iterdir()):
@@ -218,6 +236,11 @@ class Checkpoints:
         for file in [*self._newest_first(), *left]:
             if file not in kept:
                 file.unlink(missing_ok=True)
+
+
+def as_checkpoints(given: str | os.PathLike[str] | Checkpoints | None) -> Checkpoints | None:
+    """A folder's name as checkpoints; None stays None."""
+    return given if given is None or isinstance(given, Checkpoints) else Checkpoints(given)
 
 
 def _number(file: Path) -> int:

@@ -405,3 +405,14 @@ def _with_class_weight(y: Any, weight: Any, class_weight: Mapping[int, float] | 
     if not tf.is_tensor(y):
         factors = factors.numpy()
     return factors if weight is None else weight * factors
+
+
+def as_validation(given: Any, batch_size: int, steps: int | None = None) -> Feed | None:
+    """Validation data as it is given to a training: `(x, y)`, `(x, y, sample_weight)` or a dataset."""
+    if given is None:
+        return None
+    parts = given if isinstance(given, tuple | list) else (given,)
+    try:
+        return feed(*parts, batch_size=batch_size, seed=None, steps=steps, go_on=False)
+    except TrainingError as error:
+        raise TrainingError(f"validation data: {error}") from error

@@ -112,9 +112,37 @@ def is_seed(variable: Any) -> bool:
     return bool(variable.path.endswith("seed_generator_state"))
 
 
+class Made(NamedTuple):
+    """A call that made a tensor of a functional model.
+
+    Attributes:
+        layer: that was called, or another operation.
+        inputs, outputs: all tensors of the call.
+        arguments: it was called with beside them, but for those that are None.
+    """
+
+    layer: Any
+    inputs: list[Any]
+    outputs: list[Any]
+    arguments: dict[str, Any]
+
+
+def made_by(tensor: Any) -> Made:
+    """The call that made a tensor of a functional model."""
+    layer, place, _ = tensor._keras_history
+    node = layer._inbound_nodes[place]
+    arguments = {name: value for name, value in node.arguments.kwargs.items() if value is not None}
+    return Made(layer, list(node.input_tensors), list(node.output_tensors), arguments)
+
+
 def flatten_layers(model: Any) -> list[Any]:
     """Every layer, at any depth."""
     return list(model._flatten_layers(include_self=False))
+
+
+def clipped(optimizer: Any, gradients: list[Any]) -> list[Any]:
+    """Gradients as the optimizer's `clipnorm`, `clipvalue` or `global_clipnorm` has them."""
+    return list(optimizer._clip_gradients(gradients))
 
 
 def restored_epoch(model: Any) -> int:

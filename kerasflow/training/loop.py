@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Integral
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -50,6 +50,8 @@ class Settings:
     validation_freq: int = 1
     strategy: Any = None
     checkpoints: Checkpoints | None = None
+    initial_updates: int = 0
+    facts: Mapping[str, float] = field(default_factory=dict)  # columns of every row, the same in each
 
     def __post_init__(self) -> None:
         for name, kind in (("engine", Engine), ("batch_norm", BatchNorm), ("verbose", Verbose)):
@@ -257,7 +259,8 @@ class _Loop:
         if self.evaluation is not None and (index + 1) % self.settings.validation_freq == 0:
             logs |= {f"val_{name}": value for name, value in self._validate(callbacks).items()}
         lr = float(self.passes.call.read().learning_rate)
-        row: Row = {"epoch": index + 1, **logs, "updates": self.updates, "lr": lr}
+        updates = self.settings.initial_updates + self.updates
+        row: Row = {"epoch": index + 1, **logs, **self.settings.facts, "updates": updates, "lr": lr}
         if not isinstance(self.window, OwnStep):
             row["grad_norm"] = float(norms / norms_known) if norms_known else 0.0
         row["seconds"], row["samples_per_second"] = self.devices.of_chief(

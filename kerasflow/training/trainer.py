@@ -6,14 +6,16 @@ import copy
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from kerasflow.errors import TrainingError
-from kerasflow.training.checkpoint import Checkpoints
+from kerasflow.training.checkpoint import Checkpoints, as_checkpoints
 from kerasflow.training.checks import check_window, prepare
 from kerasflow.training.distribution import devices_for, joined
 from kerasflow.training.engine import Engine, choose_engine
-from kerasflow.training.feed import as_arrays, feed, is_dataset
+from kerasflow.training.evaluate import evaluate, predict
+from kerasflow.training.feed import as_arrays, as_validation, feed, is_dataset
 from kerasflow.training.history import History, Row
 from kerasflow.training.loop import BatchNorm, Settings, train
 from kerasflow.training.names import check_names
@@ -122,10 +124,10 @@ class Trainer:
         Raises:
             TrainingError: what was given does not fit together; nothing has been trained then.
         """
-        self._compile(model)
+        self.compile(model)
         data = feed(x, y, sample_weight, batch_size=self.batch_size, seed=self.seed, class_weight=class_weight)
-        settings = replace(self.settings, checkpoints=_checkpoints(checkpoints))
-        return train(model, data, _validation(validation, self.evaluation_batch), settings, on_epoch)
+        settings = replace(self.settings, checkpoints=as_checkpoints(checkpoints))
+        return train(model, data, as_validation(validation, self.evaluation_batch), settings, on_epoch)
 
     def check(self, model: Any, x: Any, y: Any = None, *, validation: Any = None) -> None:
         """Compiles the model and passes a few samples through it, its loss and its metrics; trains nothing.
@@ -137,9 +139,9 @@ class Trainer:
         Raises:
             TrainingError: what `fit` would refuse before its first window.
         """
-        self._compile(model)
+        self.compile(model)
         data = feed(x, y, batch_size=self.batch_size, seed=self.seed)
-        prepare(model, data, _validation(validation, self.evaluation_batch), self.settings.stop)
+        prepare(model, data, as_validation(validation, self.evaluation_batch), self.settings.stop)
 
     def engine_for(self, model: Any, x: Any, y: Any = None) -> tuple[str, str]:
         """The engine that `fit` chooses for this model and data, and why."""
@@ -148,19 +150,47 @@ class Trainer:
         chosen = choose_engine(asked, model, data, settings.epochs, settings.micro_batch_size)
         return devices_for(settings.strategy).engine(asked, chosen)
 
+    def evaluate(self, model: Any, x: Any, y: Any, engine: str = "graph") -> dict[str, float]:
+        """`loss` and the metrics of a model that `fit` has trained.
+
+        Args:
+            x, y: arrays, `(n_samples, ...)`.
+            engine: that runs it; the training's own, for the same bits as its validation.
+        """
+        return evaluate(model, x, y, self.evaluation_batch, engine, self.batch_size)
+
+    def predict(self, model: Any, x: Any) -> Any:
+        """The outputs of a model for arrays `(n_samples, ...)`, in their order."""
+        return predict(model, x, self.evaluation_batch)
+
+    def keep(self, folder: Path) -> tuple[str, ...]:
+        """Writes to a folder what `fit` has learned beside the model, and gives the names; here, there is nothing."""
+        return ()
+
+    @property
+    def cost(self) -> str:
+        """What the cost is called, such as `mean_squared_error`."""
+        return str(getattr(self.loss, "name", self.loss))
+
     @property
     def is_chief(self) -> bool:
         """Whether this process writes what a training leaves; False for a cluster's workers but one."""
         return devices_for(self.settings.strategy).is_chief
 
-    def _compile(self, model: Any) -> None:
+    def compile(self, model: Any, optimizer: Any = None) -> None:
+        """Compiles a model as `fit` does.
+
+        Args:
+            optimizer: that steps this model from now on, as it is; a copy of the trainer's own if None.
+        """
         import keras
 
         if not isinstance(model, keras.Model):
             raise TrainingError(f"expected a keras.Model, got {type(model).__name__}")
-        optimizer = keras.optimizers.get(self.optimizer)
-        if optimizer is self.optimizer:
-            optimizer = type(optimizer).from_config(optimizer.get_config())
+        if optimizer is None:
+            optimizer = keras.optimizers.get(self.optimizer)
+            if optimizer is self.optimizer:
+                optimizer = type(optimizer).from_config(optimizer.get_config())
         model.compile(
             optimizer, copy.copy(self.loss), self.loss_weights, copy.deepcopy(self.metrics), jit_compile=False
         )
@@ -212,7 +242,7 @@ def fit(
         x, y, sample_weight, validation_data = _hold_out(x, y, sample_weight, validation_split)
     order = seed if shuffle else None
     data = feed(x, y, sample_weight, batch_size=size, seed=order, class_weight=class_weight, steps=steps_per_epoch)
-    validation = _validation(validation_data, validation_batch_size or micro_batch_size or size, validation_steps)
+    validation = as_validation(validation_data, validation_batch_size or micro_batch_size or size, validation_steps)
     settings = Settings(
         epochs,
         micro_batch_size,
@@ -224,28 +254,14 @@ def fit(
         initial_epoch,
         validation_freq,
         joined(strategy),
-        _checkpoints(checkpoints),
+        as_checkpoints(checkpoints),
     )
     return train(model, data, validation, settings, on_epoch)
-
-
-def _checkpoints(given: str | os.PathLike[str] | Checkpoints | None) -> Checkpoints | None:
-    return given if given is None or isinstance(given, Checkpoints) else Checkpoints(given)
 
 
 def _several(given: Any) -> tuple[Any, ...]:
     """One rule or callback, or a sequence of them, as Keras takes them."""
     return tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else (given,)
-
-
-def _validation(given: Any, batch_size: int, steps: int | None = None) -> Any:
-    if given is None:
-        return None
-    parts = given if isinstance(given, tuple | list) else (given,)
-    try:
-        return feed(*parts, batch_size=batch_size, seed=None, steps=steps, go_on=False)
-    except TrainingError as error:
-        raise TrainingError(f"validation data: {error}") from error
 
 
 def _hold_out(x: Any, y: Any, weight: Any, share: float) -> tuple[Any, Any, Any, Any]:

@@ -1,0 +1,233 @@
+"""The third way to train: a network gives features, and a classifier of scikit-learn learns from them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerasflow.errors import RunError, TrainingError, did_you_mean, sentence
+from kerasflow.spec.catalogue import snake_case
+from kerasflow.training.evaluate import predict
+from kerasflow.training.history import History, Row
+from kerasflow.training.progress import Progress, Verbose
+from kerasflow.transfer.freezing import count
+
+FILE = "classifier.skops"
+FOLDS = 5  # of a search over a grid
+
+
+def make_classifier(
+    name: str, arguments: Mapping[str, Any], grid: Mapping[str, Sequence[Any]], task: str, seed: int
+) -> Any:
+    """A pipeline that scales features to mean 0 and variance 1 and learns from them.
+
+    Args:
+        name: `svm` (linear unless a `kernel` is given), or an estimator of scikit-learn's in snake case, such as
+            `logistic_regression`.
+        arguments: of its constructor.
+        grid: values to try by argument, by cross-validation in `FOLDS` folds.
+        task: `binary`, `multiclass` or `regression`.
+        seed: of whatever it draws.
+
+    Raises:
+        TrainingError: there is no such estimator, or it does not take these arguments.
+    """
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    made = _kind(name, arguments, task)
+    known = made().get_params()
+    for argument in [*arguments, *grid]:
+        if argument not in known:
+            raise TrainingError(f"classifier: {name} has no argument {argument!r}{did_you_mean(argument, known)}")
+    seeded = {"random_state": seed} if "random_state" in known else {}
+    estimator = make_pipeline(StandardScaler(), made(**seeded | dict(arguments)))
+    if not grid:
+        return estimator
+    step = estimator.steps[-1][0]
+    return GridSearchCV(estimator, {f"{step}__{name}": list(values) for name, values in grid.items()}, cv=FOLDS)
+
+
+def _kind(name: str, arguments: Mapping[str, Any], task: str) -> Any:
+    from sklearn.svm import SVC, SVR, LinearSVC, LinearSVR
+    from sklearn.utils import all_estimators
+
+    regression = task == "regression"
+    if name == "svm":
+        linear = arguments.get("kernel", "linear") == "linear"
+        if linear and "kernel" not in arguments:
+            return LinearSVR if regression else LinearSVC
+        return SVR if regression else SVC
+    estimators = {
+        snake_case(found): kind for found, kind in all_estimators("regressor" if regression else "classifier")
+    }
+    if name not in estimators:
+        raise TrainingError(
+            f"classifier: scikit-learn has no {'regressor' if regression else 'classifier'} {name!r}"
+            f"{did_you_mean(name, ['svm', *estimators])}"
+        )
+    return estimators[name]
+
+
+class FeatureTrainer:
+    """Computes a model's outputs once, and fits a classifier to them; the model itself does not change.
+
+    Args:
+        classifier: of scikit-learn, not fitted.
+        batch_size: samples for each forward pass.
+        verbose: 0 is silent.
+    """
+
+    is_chief = True
+
+    def __init__(self, classifier: Any, batch_size: int, verbose: Verbose = 0) -> None:
+        self.classifier, self.batch_size, self.verbose = classifier, batch_size, verbose
+        self.fitted: Any = None
+
+    @property
+    def cost(self) -> str:
+        """What the cost is called: there is none."""
+        return ""
+
+    def check(self, model: Any, x: Any, y: Any = None, *, validation: Any = None) -> None:
+        """Whether the model gives one vector a sample.
+
+        Raises:
+            TrainingError: it does not.
+        """
+        model.trainable = False
+        if len(model.output_shape) != 2:
+            raise TrainingError(
+                f"a classifier takes one vector a sample, but the model gives shape {model.output_shape[1:]}; set the "
+                "backbone's pooling to avg or max, or flatten it"
+            )
+
+    def engine_for(self, model: Any, x: Any, y: Any = None) -> tuple[str, str]:
+        """Features are computed by a graph."""
+        return "graph", "features are computed once"
+
+    def fit(
+        self,
+        model: Any,
+        x: Any,
+        y: Any = None,
+        *,
+        validation: Any = None,
+        on_epoch: Callable[[Row], None] | None = None,
+        checkpoints: Any = None,
+    ) -> History:
+        """Fits the classifier.
+
+        Args:
+            model: gives `(n_samples, n_features)`.
+            x, y: arrays; y are class indices, or numbers.
+            validation: `(x, y)`, scored.
+            on_epoch: called with the one row that there is.
+            checkpoints: not needed; what was interrupted begins again.
+
+        Raises:
+            TrainingError: scikit-learn refuses.
+        """
+        began = time.perf_counter()
+        shown = Progress(self.verbose, 1)
+        frozen = count(model).frozen
+        shown.say(
+            f"Computing features of {len(x):,} samples with a network of {frozen:,} weights, none of which learns."
+        )
+        features = predict(model, x, self.batch_size)
+        computed = time.perf_counter() - began
+        shown.say(
+            f"{features.shape[1]:,} features a sample in {computed:.3g} s; now fitting {_title(self.classifier)}."
+        )
+        try:
+            fitted = self.classifier.fit(features, y)
+        except ValueError as error:
+            raise TrainingError(f"{_title(self.classifier)} refuses: {sentence(error)}") from error
+        self.fitted = getattr(fitted, "best_estimator_", fitted)
+        row: Row = {"epoch": 1, self._score: float(self.fitted.score(features, y))}
+        if validation is not None:
+            row[f"val_{self._score}"] = self.evaluate(model, *validation)[self._score]
+        row |= {"features": features.shape[1], "updates": 0, "lr": 0.0}
+        row |= {"feature_seconds": computed, "seconds": time.perf_counter() - began}
+        row["samples_per_second"] = len(x) / max(computed, 1e-9)
+        shown.line(row)
+        if on_epoch is not None:
+            on_epoch(row)
+        reason = f"features: {_title(self.classifier)} is fitted{_chosen(fitted)}"
+        return History([row], reason, {"rule": "features", "epoch": 1}, best_epoch=1, engine="graph")
+
+    @property
+    def _score(self) -> str:
+        from sklearn.base import is_classifier
+
+        return "accuracy" if is_classifier(self.classifier) else "r2"
+
+    def evaluate(self, model: Any, x: Any, y: Any, engine: str = "graph") -> dict[str, float]:
+        """Accuracy, or the coefficient of determination, on arrays."""
+        return {self._score: float(self.fitted.score(predict(model, x, self.batch_size), y))}
+
+    def predict(self, model: Any, x: Any) -> np.ndarray:
+        """See `outputs`."""
+        return outputs(self.fitted, predict(model, x, self.batch_size))
+
+    def keep(self, folder: Path) -> tuple[str, ...]:
+        """Writes the classifier beside the model, aside and then renamed; gives the file's name.
+
+        Raises:
+            RunError: the disk refuses.
+        """
+        from skops import io
+
+        try:
+            aside = folder / f"{FILE}.tmp"
+            aside.write_bytes(io.dumps(self.fitted))
+            os.replace(aside, folder / FILE)
+        except OSError as error:
+            raise RunError(f"{folder / FILE}: cannot be written: {error.strerror or error}") from error
+        return (FILE,)
+
+
+def outputs(classifier: Any, features: np.ndarray) -> np.ndarray:
+    """A fitted classifier's answers as a network would give them.
+
+    Returns:
+        Probabilities `(n_samples, n_classes)`, of two classes that of the second `(n_samples, 1)`; class indices
+        `(n_samples,)` int64 of a classifier without probabilities; numbers `(n_samples,)` of a regressor.
+    """
+    if not hasattr(classifier, "predict_proba"):
+        return np.asarray(classifier.predict(features))
+    found = np.asarray(classifier.predict_proba(features))
+    return found[:, 1:] if found.shape[1] == 2 else found
+
+
+def load_classifier(file: Path) -> Any:
+    """Reads what `FeatureTrainer.keep` wrote; nothing but scikit-learn's own types is constructed.
+
+    Raises:
+        RunError: it cannot be read.
+    """
+    from skops import io
+
+    try:
+        return io.load(file)
+    except Exception as error:  # skops meets bytes of any kind
+        raise RunError(f"{file}: cannot be read: {sentence(error)}") from error
+
+
+def _chosen(fitted: Any) -> str:
+    """What a search has chosen."""
+    best = getattr(fitted, "best_params_", {})
+    told = ", ".join(f"{name.partition('__')[2]}={value}" for name, value in best.items())
+    return f" with {told}" if told else ""
+
+
+def _title(classifier: Any) -> str:
+    inner = getattr(classifier, "estimator", classifier)
+    name = type(inner.steps[-1][1]).__name__
+    return name if inner is classifier else f"{name}, by a grid of {len(classifier.param_grid)} arguments"

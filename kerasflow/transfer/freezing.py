@@ -1,0 +1,95 @@
+"""Which layers learn: named by patterns, at any depth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
+
+from kerasflow.errors import TrainingError, did_you_mean
+from kerasflow.training.keras_internals import flatten_layers
+
+HEAD = "head"
+
+
+class Counts(NamedTuple):
+    """Weights of a model, in numbers.
+
+    Attributes:
+        trainable: that learn.
+        frozen: that do not, moving statistics among them.
+    """
+
+    trainable: int
+    frozen: int
+
+
+def count(model: Any) -> Counts:
+    """How many weights learn, and how many do not."""
+    total = sum(math.prod(weight.shape) for weight in model.weights)
+    learning = sum(math.prod(weight.shape) for weight in model.trainable_weights)
+    return Counts(learning, total - learning)
+
+
+def layers_of(model: Any, within: str = "") -> Iterator[tuple[str, Any]]:
+    """Every layer that is no model itself, with its dotted path: `backbone.block_13_expand`."""
+    for layer in model.layers:
+        path = f"{within}{layer.name}"
+        if hasattr(layer, "layers") and hasattr(layer, "get_layer"):
+            yield from layers_of(layer, f"{path}.")
+        else:
+            yield path, layer
+
+
+def freeze(model: Any, unfreeze: Sequence[str] = (), unfreeze_from: str | None = None) -> list[str]:
+    """Freezes every layer within a model's models, its backbones, but those named; layers beside them all learn.
+
+    A frozen BatchNormalization normalises by its moving statistics and leaves them alone. The model has to be compiled
+    again before it is trained.
+
+    Args:
+        model: a `keras.Model`; one without models inside is a backbone as a whole.
+        unfreeze: patterns of layers, such as `block_1[456]*`, by their names or dotted paths; `*` is every layer.
+        unfreeze_from: a layer; it learns, and so does every layer behind it in its model.
+
+    Returns:
+        The paths of the layers with weights that learn.
+
+    Raises:
+        TrainingError: no layer has such a name.
+    """
+    layers = dict(layers_of(model))
+    inside = {path for path in layers if "." in path} or set(layers)
+    known = [*inside, *(path.rpartition(".")[2] for path in inside)]
+    learning = set(layers) - inside
+    for pattern in unfreeze:
+        found = {path for path in inside if matches(path, pattern)}
+        if not found:
+            raise TrainingError(f"no layer is named {pattern!r}{did_you_mean(pattern, known)}")
+        learning |= found
+    if unfreeze_from is not None:
+        learning |= _from(unfreeze_from, [path for path in layers if path in inside], known)
+    thaw(model)
+    for path, layer in layers.items():
+        layer.trainable = path in learning
+    return [path for path in layers if path in learning and layers[path].weights]
+
+
+def thaw(model: Any) -> None:
+    """Lets every layer learn; Keras' own `trainable = True` does not reach layers that are frozen one by one."""
+    for layer in [model, *flatten_layers(model)]:
+        layer.trainable = True
+
+
+def _from(name: str, paths: list[str], known: list[str]) -> set[str]:
+    place = next((place for place, path in enumerate(paths) if matches(path, name)), None)
+    if place is None:
+        raise TrainingError(f"no layer is named {name!r}{did_you_mean(name, known)}")
+    within = paths[place].rpartition(".")[0]
+    return {path for path in paths[place:] if path.rpartition(".")[0] == within}
+
+
+def matches(path: str, pattern: str) -> bool:
+    """Whether a pattern means the layer of this dotted path: by its name alone, or by the path."""
+    return fnmatchcase(path, pattern) or fnmatchcase(path.rpartition(".")[2], pattern)

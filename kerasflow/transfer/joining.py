@@ -1,0 +1,183 @@
+"""`kf.build`: a `ModelSpec` becomes a `keras.Model`, with a backbone of the zoo at its beginning where it names one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kerasflow.builders import graph
+from kerasflow.builders.graph import HeadTask, Shape
+from kerasflow.builders.objects import seeded
+from kerasflow.builders.precision import Precision, computing_in
+from kerasflow.errors import BuildError, did_you_mean, sentence
+from kerasflow.spec.document import DocumentPath, dotted
+from kerasflow.spec.model import BackboneSpec, ModelSpec, as_model_spec
+
+if TYPE_CHECKING:
+    import keras
+
+Where = Callable[[DocumentPath], str]
+
+
+def build(
+    spec: ModelSpec | dict[str, Any],
+    input_shape: Shape | Mapping[str, Shape],
+    n_outputs: int | Mapping[str, int] | None = None,
+    task: HeadTask | Mapping[str, HeadTask] = "classification",
+    *,
+    seed: int | None = None,
+    precision: Precision | None = None,
+    where: Where | None = None,
+) -> keras.Model:
+    """Builds a network with nothing of kerasflow inside: a functional `keras.Model` that saves and loads anywhere.
+
+    Args:
+        spec: the layers. With a backbone, the model takes images as they lie on a disk, 0 to 255, and holds whatever
+            treats them as the backbone was trained on.
+        input_shape: the shape of one sample, without the batch; by input's name for a model with several.
+        n_outputs: numbers that each `head` gives: classes, labels or targets (1 for two classes); by the head's name
+            if several.
+        task: what each `head` is for: `classification` (softmax, or a sigmoid for one output), `multilabel` (a sigmoid
+            each) or `regression` (linear); by the head's name if they differ.
+        seed: of the initial weights and of every mask; random if None. No global generator is touched.
+        precision: what layers compute in (Micikevicius et al. 2018, "Mixed Precision Training"); Keras' global dtype
+            policy if None. Weights stay float32, and so do the heads: half precision would spoil softmax and cost.
+        where: names the place of a path below the model, for errors; the dotted path if None.
+
+    Raises:
+        SpecError: the spec, given as a dict, has faults.
+        BuildError: layers do not fit together; the message names the layer and both shapes.
+        DataError: a file of weights is missing or damaged.
+    """
+    checked = as_model_spec(spec)
+    if checked.backbone is None:
+        return graph.build(checked, input_shape, n_outputs, task, seed=seed, precision=precision, where=where)
+    place = where or dotted
+    with seeded(seed), computing_in(precision):
+        if checked.backbone.name is not None:
+            _check_image_shape(input_shape, place)
+        return _with_backbone(checked, checked.backbone, tuple(input_shape), n_outputs, task, place)
+
+
+def _with_backbone(
+    spec: ModelSpec, backbone: BackboneSpec, shape: tuple[Any, ...], n_outputs: Any, task: Any, where: Where
+) -> Any:
+    import keras
+
+    inputs = tensor = keras.Input(shape, name="input")
+    if backbone.name is not None and len(shape) == 2:
+        tensor = keras.layers.Reshape((*shape, 1), name="channel")(tensor)
+    if spec.augmentation:
+        changing = ModelSpec.model_construct(layers=spec.augmentation)
+        (tensor,) = graph.apply(changing, tensor, where=lambda path: where(("augmentation", *path[1:])))
+    if backbone.name is not None:
+        size = (backbone.size, backbone.size) if backbone.size else shape[:2]
+        tensor = preprocessing(backbone.name, tuple(tensor.shape[1:]), size)(tensor)
+    tensor = _network(backbone, tuple(tensor.shape[1:]), where)(tensor)
+    if backbone.pooling != "none" and len(tensor.shape) == 4:
+        pools = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
+        tensor = pools[backbone.pooling](name="pool")(tensor)
+    after = spec.model_copy(update={"backbone": None, "augmentation": ()})
+    outputs = graph.apply(after, tensor, n_outputs, task, where=where) if after.layers else [tensor]
+    return keras.Model(inputs, outputs if len(outputs) > 1 else outputs[0])
+
+
+def _check_image_shape(given: Any, where: Where) -> None:
+    if isinstance(given, Mapping) or len(given) not in (2, 3) or (len(given) == 3 and given[-1] not in (1, 3)):
+        raise BuildError(
+            f"{where(('backbone',))}: a backbone takes images of shape (height, width, 1 or 3), got samples of shape "
+            f"{given}"
+        )
+
+
+def check_images(spec: ModelSpec, images: Any) -> None:
+    """Whether images are what a spec's backbone takes: 0 to 255, not scaled already.
+
+    Args:
+        spec: with a backbone of the zoo, or without.
+        images: some, `(n, height, width)` or `(n, height, width, 1 or 3)`.
+
+    Raises:
+        DataError: they are not.
+    """
+    if spec.backbone is None or spec.backbone.name is None:
+        return
+    from kerasflow import zoo
+
+    images = np.asarray(images)
+    images = images[..., None] if images.ndim == 3 else images
+    zoo.preprocess(spec.backbone.name, np.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images)
+
+
+def preprocessing(name: str, shape: tuple[int, int, int], size: tuple[int, int]) -> Any:
+    """What turns images 0 to 255 into what a network of the zoo was trained on, as a `keras.Model`.
+
+    Every such treatment is affine, y = A x + b over channels, with an A that scales each channel and may turn their
+    order; so it is found by asking for the images of black and of each pure color.
+
+    Args:
+        name: of the network.
+        shape: of an image, (height, width, 1 or 3); gray becomes three equal channels.
+        size: that images are resized to.
+    """
+    import keras
+
+    from kerasflow import zoo
+
+    pure = np.concatenate([np.zeros((1, 3)), 255 * np.eye(3)]).astype("uint8")[:, None, None, :]
+    answers = zoo.preprocess(name, pure)[:, 0, 0, :].astype("float64")  # (black, red, green, blue; channel)
+    offset, matrix = answers[0], (answers[1:] - answers[0]) / 255
+    order = np.abs(matrix).argmax(axis=0)
+    inputs = tensor = keras.Input(shape)
+    if size != shape[:2]:
+        tensor = keras.layers.Resizing(*size, name="resize")(tensor)
+    if shape[-1] == 1:
+        tensor = keras.layers.Concatenate(name="gray_to_rgb")([tensor] * 3)
+    elif (order == [2, 1, 0]).all():
+        tensor = tensor[..., ::-1]
+    scale = matrix[order, range(3)]
+    if not (np.allclose(scale, 1) and np.allclose(offset, 0)):
+        tensor = keras.layers.Rescaling(scale.tolist(), offset.tolist(), name="rescale")(tensor)
+    return keras.Model(inputs, tensor, name="preprocessing")
+
+
+def _network(backbone: BackboneSpec, shape: tuple[Any, ...], where: Where) -> Any:
+    """The network up to its last layer that is kept, as a model called `backbone`."""
+    import keras
+
+    network = _saved(backbone.model, shape, where) if backbone.model else _of_the_zoo(backbone, shape, where)
+    names = [layer.name for layer in network.layers]
+    last = backbone.layer or (names[-2] if backbone.model else names[-1])
+    if last not in names:
+        raise BuildError(
+            f"{where(('backbone', 'layer'))}: {backbone.name or backbone.model} has no layer {last!r}"
+            f"{did_you_mean(last, names)}"
+        )
+    return keras.Model(network.inputs, network.get_layer(last).output, name="backbone")
+
+
+def _of_the_zoo(backbone: BackboneSpec, shape: tuple[Any, ...], where: Where) -> Any:
+    from kerasflow import zoo
+
+    weights = None if backbone.weights == "none" else backbone.weights
+    try:
+        return zoo.load(str(backbone.name), weights=weights, input_shape=shape, include_top=False)
+    except BuildError as error:
+        raise BuildError(f"{where(('backbone',))}: {error}") from error
+
+
+def _saved(path: str, shape: tuple[Any, ...], where: Where) -> Any:
+    import keras
+
+    try:
+        network = keras.models.load_model(path, compile=False, safe_mode=True)
+    except (ValueError, TypeError, OSError) as error:
+        raise BuildError(f"{where(('backbone', 'model'))}: {path} cannot be loaded: {sentence(error)}") from error
+    expected = tuple(getattr(network, "input_shape", ())[1:])
+    if len(expected) != len(shape) or any(
+        size not in (None, given) for size, given in zip(expected, shape, strict=True)
+    ):
+        raise BuildError(f"{where(('backbone', 'model'))}: {path} takes samples of shape {expected}, got {shape}")
+    return network

@@ -1,0 +1,200 @@
+"""Training in stages: what is frozen in each, at which rates the rest learns, in one history."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerasflow.errors import TrainingError
+from kerasflow.training.checkpoint import Checkpoints, as_checkpoints
+from kerasflow.training.evaluate import predict
+from kerasflow.training.feed import as_validation, feed
+from kerasflow.training.grouped import GroupedOptimizer
+from kerasflow.training.history import History, Row
+from kerasflow.training.loop import train
+from kerasflow.training.progress import Progress
+from kerasflow.training.stop import Rule, best_epoch
+from kerasflow.training.trainer import Trainer
+from kerasflow.transfer.chain import fixed_part, rest_behind, with_frozen_at_rest
+from kerasflow.transfer.freezing import Counts, count, freeze, layers_of, matches, thaw
+
+FEATURE_BYTES = 2**31  # outputs of a frozen part that take more memory are computed anew each epoch
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One part of a training.
+
+    Attributes:
+        epochs: passes over the data, at most, >= 1.
+        learning_rate: > 0; None for the optimizer's own.
+        unfreeze: patterns of layers of the backbone that learn beside the head, such as `block_1[456]*`.
+        unfreeze_from: a layer of the backbone from which on all learn.
+        rates: factors of the learning rate by pattern, the first that fits a layer counts (Howard & Ruder 2018,
+            "Universal Language Model Fine-tuning", section 3.2: discriminative fine-tuning).
+        stop: rules that end the stage; the next one begins then.
+    """
+
+    epochs: int
+    learning_rate: float | None = None
+    unfreeze: Sequence[str] = ()
+    unfreeze_from: str | None = None
+    rates: Mapping[str, float] = field(default_factory=dict)
+    stop: Sequence[Rule] = ()
+
+    def __post_init__(self) -> None:
+        for name, rate in (("learning_rate", self.learning_rate), *self.rates.items()):
+            if rate is not None and not rate > 0:
+                raise TrainingError(f"{name} of a stage must be above 0, got {rate!r}; leave layers out to freeze them")
+
+    def freeze(self, model: Any) -> list[str]:
+        """Freezes what does not learn in this stage; gives the paths of what does."""
+        return freeze(model, self.unfreeze, self.unfreeze_from)
+
+    def factor(self, path: str) -> float:
+        """Of the learning rate, for the layer of this path."""
+        return next((factor for pattern, factor in self.rates.items() if matches(path, pattern)), 1.0)
+
+
+class StagedTrainer:
+    """Trains a model in stages; each goes on from the weights of the one before, and so do its optimizer's moments.
+
+    Epochs and updates are counted on, so that the stages make one history. A stage in which the beginning of the
+    network cannot change (all of a backbone is frozen, and no layer before it draws random numbers) computes that part
+    once for each sample.
+
+    Args:
+        trainer: says everything but what the stages do.
+        stages: in their order.
+    """
+
+    def __init__(self, trainer: Trainer, stages: Sequence[Stage]) -> None:
+        if not stages:
+            raise TrainingError("a training in stages needs at least one stage")
+        if trainer.settings.strategy is not None:
+            raise TrainingError("stages train on one device; leave strategy out")
+        self.trainer, self.stages = trainer, tuple(stages)
+
+    @property
+    def cost(self) -> str:
+        """What the cost is called."""
+        return self.trainer.cost
+
+    @property
+    def is_chief(self) -> bool:
+        """Stages train in one process."""
+        return True
+
+    def engine_for(self, model: Any, x: Any, y: Any = None) -> tuple[str, str]:
+        """The engine that the whole model would be trained by; each stage's is in the history."""
+        return self.trainer.engine_for(model, x, y)
+
+    def evaluate(self, model: Any, x: Any, y: Any, engine: str = "graph") -> dict[str, float]:
+        """As `kf.Trainer.evaluate`."""
+        return self.trainer.evaluate(model, x, y, engine)
+
+    def keep(self, folder: Path) -> tuple[str, ...]:
+        """As `kf.Trainer.keep`."""
+        return self.trainer.keep(folder)
+
+    def predict(self, model: Any, x: Any) -> Any:
+        """As `kf.Trainer.predict`."""
+        return self.trainer.predict(model, x)
+
+    def check(self, model: Any, x: Any, y: Any = None, *, validation: Any = None) -> None:
+        """As `kf.Trainer.check`, and every stage's names, too."""
+        for stage in self.stages:
+            if not stage.freeze(model):
+                raise TrainingError("nothing learns in a stage: every layer with weights is frozen")
+            names = [path for path, _ in layers_of(model)]
+            for pattern in stage.rates:
+                if not any(matches(path, pattern) for path in names):
+                    raise TrainingError(f"rates: no layer is named {pattern!r}")
+        self.trainer.check(model, x, y, validation=validation)
+
+    def fit(
+        self,
+        model: Any,
+        x: Any,
+        y: Any = None,
+        *,
+        validation: Any = None,
+        sample_weight: Any = None,
+        on_epoch: Callable[[Row], None] | None = None,
+        checkpoints: str | os.PathLike[str] | Checkpoints | None = None,
+    ) -> History:
+        """Trains the model in place.
+
+        Args:
+            model, x, y, validation, sample_weight, on_epoch, checkpoints: as for `kf.Trainer.fit`.
+
+        Returns:
+            One history of all stages; its columns `stage` and `trainable` say where each begins.
+
+        Raises:
+            TrainingError: as for `kf.Trainer.fit`, or a stage names a layer that is not there.
+        """
+        whole, stops, saved = History(), [], as_checkpoints(checkpoints)
+        self.trainer.compile(model)
+        optimizer = _by_layer(model, self.stages)
+        rate = float(model.optimizer.learning_rate)
+        for number, stage in enumerate(self.stages, 1):
+            learning, sizes = stage.freeze(model), count(model)
+            opening = self._sentence(number, learning, sizes, stage.learning_rate or rate)
+            Progress(self.trainer.settings.verbose, stage.epochs).say(opening)
+            optimizer.set_rates({path: (stage.learning_rate or rate) * stage.factor(path) for path in learning[::-1]})
+            part, inputs, held_out = _fixed_once(model, x, validation, self.trainer.evaluation_batch)
+            settings = replace(
+                self.trainer.settings,
+                epochs=(int(whole.rows[-1]["epoch"]) if whole.rows else 0) + stage.epochs,
+                initial_epoch=int(whole.rows[-1]["epoch"]) if whole.rows else 0,
+                initial_updates=whole.updates,
+                facts={"stage": number, "trainable": sizes.trainable},
+                stop=tuple(stage.stop) or self.trainer.settings.stop,
+                checkpoints=None if saved is None else saved.part(f"stage-{number}"),
+            )
+            self.trainer.compile(part, optimizer)
+            data = feed(inputs, y, sample_weight, batch_size=self.trainer.batch_size, seed=self.trainer.seed)
+            history = train(part, data, as_validation(held_out, self.trainer.evaluation_batch), settings, on_epoch)
+            stops.append(f"stage {number}: {history.stop_reason}")
+            whole = replace(history, rows=[*whole.rows, *history.rows])
+            if history.stop.get("rule") in ("divergence", "callback"):
+                break
+        self.trainer.check(model, x, y)  # the whole model, ready to be evaluated
+        monitor = "val_loss" if validation is not None else "loss"
+        return replace(whole, stop_reason="; ".join(stops), best_epoch=best_epoch(whole.rows, monitor))
+
+    def _sentence(self, number: int, learning: list[str], sizes: Counts, rate: float) -> str:
+        return (
+            f"Stage {number} of {len(self.stages)}: {len(learning)} layers learn, {sizes.trainable:,} weights; "
+            f"{sizes.frozen:,} are frozen. Learning rate {rate:g}."
+        )
+
+
+def _by_layer(model: Any, stages: Sequence[Stage]) -> GroupedOptimizer:
+    """An optimizer for each layer that learns in any stage."""
+    wanted = {path for stage in stages for path in stage.freeze(model)}
+    groups: dict[str, list[Any]] = {}
+    thaw(model)
+    taken: set[int] = set()
+    for path, layer in layers_of(model):
+        if path in wanted and layer.trainable_weights:
+            groups[path] = [weight for weight in layer.trainable_weights if id(weight) not in taken]
+            taken |= {id(weight) for weight in groups[path]}
+    return GroupedOptimizer(model.optimizer, groups)
+
+
+def _fixed_once(model: Any, x: Any, validation: Any, batch_size: int) -> tuple[Any, Any, Any]:
+    """The part of a model that a stage trains, and what that part takes."""
+    fixed, inputs = fixed_part(model), [x] if validation is None else [x, validation[0]]
+    if fixed is None or not all(isinstance(part, np.ndarray) for part in inputs):
+        return with_frozen_at_rest(model), x, validation
+    if sum(map(len, inputs)) * np.prod(fixed.output_shape[1:]) * 4 > FEATURE_BYTES:
+        return with_frozen_at_rest(model), x, validation
+    held_out = None if validation is None else (predict(fixed, validation[0], batch_size), *validation[1:])
+    return rest_behind(model, fixed), predict(fixed, x, batch_size), held_out

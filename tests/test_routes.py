@@ -1,0 +1,160 @@
+"""One field moves an experiment between the ways to train: scratch, transfer, features."""
+
+from __future__ import annotations
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+
+import kerasflow as kf
+from kerasflow.inspection import inspect
+from kerasflow.prediction import predict_file
+
+RNG = np.random.default_rng(0)
+LAYERS = keras.layers
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Images whose class is where they are bright, and a small network that takes them."""
+    folder = tmp_path_factory.mktemp("routes")
+    y = np.arange(90) % 3
+    x = RNG.normal(0, 1, (90, 8, 8, 1)).astype("float32")
+    for place, label in enumerate(y):
+        x[place, 2 * label : 2 * label + 3] += 4.0
+    np.savez(folder / "images.npz", x=x, y=y)
+    keras.utils.set_random_seed(0)
+    layers = [LAYERS.Conv2D(4, 3, activation="relu", name="conv"), LAYERS.Flatten(), LAYERS.Dense(16, name="dense")]
+    keras.Sequential([keras.Input((8, 8, 1)), *layers, LAYERS.Dense(5, name="old_head")]).save(folder / "low.keras")
+    return folder
+
+
+def spec(folder, route, **train):
+    return kf.load_spec(
+        {
+            "experiment": "routes",
+            "name": route,
+            "data": {"source": {"npz": str(folder / "images.npz")}, "task": "classification"},
+            "model": {"backbone": {"model": str(folder / "low.keras")}},
+            "train": {"route": route, "batch_size": 16, "metrics": ["accuracy"], **train},
+            "track": {"uri": "none"},
+        }
+    )
+
+
+STAGES = [{"epochs": 3, "learning_rate": 0.01}, {"epochs": 2, "learning_rate": 0.001, "unfreeze_from": "dense"}]
+
+
+@pytest.fixture(scope="module")
+def transferred(folder):
+    wanted = spec(folder, "transfer", stages=STAGES)
+    store = f"sqlite:///{folder / 'mlflow.db'}"
+    return kf.run(wanted, {"track.uri": store}, root=folder / "runs", verbose=0), store
+
+
+def test_a_transfer_freezes_what_its_stages_do_not_unfreeze(transferred, folder):
+    result, _ = transferred
+    low = keras.models.load_model(folder / "low.keras")
+    backbone = result.model.get_layer("backbone")
+    np.testing.assert_array_equal(backbone.get_layer("conv").kernel, low.get_layer("conv").kernel)
+    assert np.abs(backbone.get_layer("dense").kernel - low.get_layer("dense").kernel).max() > 0
+    assert [layer.name for layer in backbone.layers][-1] == "dense"  # without the old head
+
+
+def test_its_stages_are_curves_in_one_run(transferred):
+    result, store = transferred
+    client = MlflowClient(store)
+    stages = [(p.step, p.value) for p in client.get_metric_history(result.run_id, "optim/stage")]
+    assert stages == [(1, 1), (2, 1), (3, 1), (4, 2), (5, 2)]
+    trainable = [p.value for p in client.get_metric_history(result.run_id, "optim/trainable")]
+    assert trainable == [16 * 3 + 3] * 3 + [144 * 16 + 16 + 51] * 2
+    tags = client.get_run(result.run_id).data.tags
+    assert tags["stop_reason"] == "stage 1: epochs: all 3 are completed; stage 2: epochs: all 5 are completed"
+
+
+def test_its_folder_predicts(transferred, folder):
+    result, _ = transferred
+    found = predict_file(result.folder, folder / "images.npz")
+    truth = np.load(folder / "images.npz")["y"]
+    assert (found["prediction"] == truth).mean() > 0.9
+    assert "kerasflow" not in json.dumps(keras.models.load_model(result.folder / "model.keras").get_config())
+
+
+def test_features_into_a_classifier_leave_one_folder_that_predicts(folder):
+    wanted = spec(folder, "features", classifier={"svm": {"C": 0.5}})
+    result = kf.run(wanted, root=folder / "runs", verbose=0)
+    assert result.metrics["test/accuracy"] > 0.8
+    assert (result.folder / "classifier.skops").is_file()
+    assert not (result.folder / "figures" / "cost_curve.png").exists()  # there is no cost
+    assert (result.folder / "figures" / "confusion_matrix.png").is_file()
+    low = keras.models.load_model(folder / "low.keras")
+    kept = keras.models.load_model(result.folder / "model.keras").get_layer("backbone")
+    for mine, theirs in zip(kept.get_weights(), low.get_weights(), strict=False):
+        np.testing.assert_array_equal(mine, theirs)
+    found = predict_file(result.folder, folder / "images.npz")
+    assert list(found.columns) == ["prediction"]  # an SVM has no probabilities
+    assert (found["prediction"] == np.load(folder / "images.npz")["y"]).mean() > 0.9
+
+
+def test_from_scratch_every_layer_of_a_backbone_learns(folder):
+    result = kf.run(spec(folder, "scratch", epochs=1), root=folder / "runs", verbose=0)
+    low = keras.models.load_model(folder / "low.keras").get_layer("conv").kernel
+    assert np.abs(result.model.get_layer("backbone").get_layer("conv").kernel - low).max() > 0
+
+
+def test_a_transfer_that_was_killed_goes_on_in_the_same_bits(folder, transferred, monkeypatch):
+    from kerasflow.recording import Record
+
+    tell = Record.epoch
+
+    def killed(self, row):
+        tell(self, row)
+        if row["epoch"] == 4:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Record, "epoch", killed)
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        kf.run(spec(folder, "transfer", stages=STAGES), root=folder / "killed", verbose=0)
+    monkeypatch.undo()
+    (run,) = (folder / "killed" / "routes").iterdir()
+    assert stopped.value is not None
+    resumed = kf.resume(run, verbose=0)
+    for mine, theirs in zip(resumed.model.get_weights(), transferred[0].model.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    rows = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5]
+    assert not (run / "checkpoints").exists()
+
+
+def test_check_shows_the_layers_of_a_transfer(folder):
+    found = inspect(spec(folder, "transfer", stages=STAGES))
+    assert [row.name for row in found.layers] == ["backbone", "head"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train.stages": []}, None),
+        ({"train.route": "scratch"}, r"train\.stages: belongs to route: transfer"),
+        ({"model": {"layers": ["flatten", "head"]}}, r"train\.route: transfer needs a backbone"),
+        ({"model.backbone.layer": "conf"}, r"model\.backbone\.layer: .* has no layer 'conf', did you mean 'conv'"),
+        ({"model.backbone.model": "/nowhere.keras"}, r"model\.backbone\.model: /nowhere\.keras cannot be loaded"),
+        ({"train.stages": [{"epochs": 1, "unfreeze": ["conf"]}]}, r"no layer is named 'conf', did you mean 'conv'"),
+        ({"train.stages": [{"epochs": 0}]}, r"train\.stages\[0\]\.epochs"),
+        ({"train.classifier": {"svm": {}}}, r"train\.classifier: belongs to route: features"),
+        ({"model.backbone": {"name": "x", "model": "y"}}, "needs either name, of a network of the zoo, or model"),
+        ({"train.stages": [], "train.route": "features", "train.classifier": "swm"}, "no classifier 'swm', did you"),
+    ],
+)
+def test_what_does_not_fit_is_told_with_its_place(folder, changes, message):
+    def assembled():
+        return inspect(kf.load_spec(spec(folder, "transfer", stages=STAGES), changes))
+
+    if message is None:
+        assembled()
+        return
+    with pytest.raises(kf.KerasflowError, match=message):
+        assembled()

@@ -1,0 +1,84 @@
+"""A network gives features, and a classifier of scikit-learn learns from them."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from sklearn.datasets import load_iris
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC, LinearSVC
+
+import kerasflow as kf
+from kerasflow.transfer.classifier import FeatureTrainer, load_classifier, make_classifier, outputs
+
+X, Y = load_iris(return_X_y=True)
+X = X.astype("float32")
+
+
+@pytest.fixture(scope="module")
+def network():
+    keras.utils.set_random_seed(0)
+    return keras.Sequential([keras.Input((4,)), keras.layers.Dense(6, "relu"), keras.layers.Dropout(0.5)])
+
+
+def test_the_classifier_is_the_one_that_scikit_learn_fits_on_the_features(network):
+    trainer = FeatureTrainer(make_classifier("svm", {"C": 0.5}, {}, "multiclass", 0), 32)
+    seen = []
+    history = trainer.fit(network, X, Y, validation=(X[::2], Y[::2]), on_epoch=seen.append)
+    features = network.predict(X, verbose=0)
+    own = make_pipeline(StandardScaler(), LinearSVC(C=0.5, random_state=0)).fit(features, Y)
+    assert history.rows[0]["accuracy"] == own.score(features, Y)
+    assert history.rows[0]["val_accuracy"] == own.score(features[::2], Y[::2])
+    assert history.rows[0]["features"] == 6
+    assert seen == history.rows
+    np.testing.assert_array_equal(trainer.predict(network, X), own.predict(features))
+
+
+def test_a_kernel_makes_it_a_kernel_machine():
+    assert isinstance(make_classifier("svm", {"kernel": "rbf"}, {}, "multiclass", 0)[-1], SVC)
+
+
+def test_a_grid_is_searched_on_the_training_part(network):
+    trainer = FeatureTrainer(make_classifier("logistic_regression", {}, {"C": [1e-6, 1.0]}, "multiclass", 0), 32)
+    history = trainer.fit(network, X, Y)
+    assert history.stop_reason.endswith("is fitted with C=1.0")
+    assert trainer.fitted[-1].C == 1.0
+
+
+def test_probabilities_are_given_as_a_network_would(network):
+    trainer = FeatureTrainer(make_classifier("logistic_regression", {}, {}, "binary", 0), 32)
+    trainer.fit(network, X, Y == 2)
+    found = trainer.predict(network, X)
+    assert found.shape == (150, 1)
+    np.testing.assert_array_equal(found[:, 0] > 0.5, trainer.fitted.predict(network.predict(X, verbose=0)))
+
+
+def test_what_was_kept_is_read_without_pickle(network, tmp_path):
+    trainer = FeatureTrainer(make_classifier("svm", {}, {"C": [0.1, 1.0]}, "multiclass", 0), 32)
+    trainer.fit(network, X, Y)
+    (name,) = trainer.keep(tmp_path)
+    features = network.predict(X, verbose=0)
+    np.testing.assert_array_equal(outputs(load_classifier(tmp_path / name), features), trainer.predict(network, X))
+    (tmp_path / "broken").write_bytes(b"PK\x03\x04 broken")
+    with pytest.raises(kf.RunError, match="broken: cannot be read"):
+        load_classifier(tmp_path / "broken")
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("logistic_regresion", {}, "scikit-learn has no classifier 'logistic_regresion', did you mean"),
+        ("svm", {"los": "hinge"}, "svm has no argument 'los', did you mean 'loss'"),
+    ],
+)
+def test_what_scikit_learn_does_not_have_is_told(name, arguments, message):
+    with pytest.raises(kf.TrainingError, match=message):
+        make_classifier(name, arguments, {}, "multiclass", 0)
+
+
+def test_feature_maps_are_no_vectors():
+    model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(2, 3)])
+    with pytest.raises(kf.TrainingError, match=r"gives shape \(6, 6, 2\); set the backbone's pooling"):
+        FeatureTrainer(make_classifier("svm", {}, {}, "multiclass", 0), 32).check(model, None)

@@ -25,9 +25,10 @@ _HOME = {
     "SpecError": "kerasflow.errors",
     "Tracking": "kerasflow.estimators.recording",
     "TrackingError": "kerasflow.errors",
+    "TransferClassifier": "kerasflow.estimators.transfer",
     "Trainer": "kerasflow.training.trainer",
     "TrainingError": "kerasflow.errors",
-    "build": "kerasflow.builders.graph",
+    "build": "kerasflow.transfer.joining",
     "cnn": "kerasflow.spec.recipes",
     "compare": "kerasflow.comparison",
     "fit": "kerasflow.training.trainer",
@@ -45,7 +46,6 @@ _HOME = {
 __all__ = sorted(_HOME)
 
 if TYPE_CHECKING:
-    from kerasflow.builders.graph import build as build
     from kerasflow.comparison import compare as compare
     from kerasflow.errors import BuildError as BuildError
     from kerasflow.errors import DataError as DataError
@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from kerasflow.estimators.persistence import save as save
     from kerasflow.estimators.recording import Tracking as Tracking
     from kerasflow.estimators.regressor import KerasRegressor as KerasRegressor
+    from kerasflow.estimators.transfer import TransferClassifier as TransferClassifier
     from kerasflow.experiment import RunResult as RunResult
     from kerasflow.experiment import resume as resume
     from kerasflow.experiment import run as run
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from kerasflow.training.range_test import lr_find as lr_find
     from kerasflow.training.trainer import Trainer as Trainer
     from kerasflow.training.trainer import fit as fit
+    from kerasflow.transfer.joining import build as build
 
 
 def __getattr__(name: str) -> Any:

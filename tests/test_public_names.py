@@ -25,6 +25,7 @@ PUBLIC = {
     "Tracking",
     "TrackingError",
     "Trainer",
+    "TransferClassifier",
     "TrainingError",
     "build",
     "cnn",

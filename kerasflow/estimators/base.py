@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -63,6 +64,7 @@ class KerasEstimator(RoutedParameters):
 
     _fitted: Any = None
     _search_run: Any = None
+    _recorded_in: Any = None
     scorer: Any = None
     """A static method `(y_true, y_pred, **kwargs)` that `score` asks instead of accuracy or R²."""
 
@@ -103,8 +105,8 @@ class KerasEstimator(RoutedParameters):
         """
         self._check_parameters()
         X, y = self._checked(X, y, reset=True)
-        encoded, _ = self._begin(X, y, None)
-        self._fitted.build(_first(encoded))
+        self._begin(X, y, None)
+        self._fitted.build()
         self.history_ = History()
         return self
 
@@ -205,7 +207,7 @@ class KerasEstimator(RoutedParameters):
             setattr(self, name, fact)
         given = {name: getattr(self, name) for name in ("n_features_in_", "feature_names_in_") if hasattr(self, name)}
         recipe = self._recipe(facts | given, precision_of(X), seed)
-        fitted = Fitted(recipe)
+        fitted = Fitted(recipe, _zeros(encoded))
         wanted = targets_for(fitted.model, recipe, labels)
         self._fitted = fitted
         return encoded, wanted
@@ -236,7 +238,7 @@ class KerasEstimator(RoutedParameters):
         classes: Any = None,
     ) -> Self:
         weight = self._weights(sample_weight, X, y)
-        before = History()
+        before, fitted = History(), self._fitted
         if goes_on:
             x, targets = self._going_on(X, y, new_optimizer)
             before = self.history_
@@ -244,13 +246,13 @@ class KerasEstimator(RoutedParameters):
             x, targets = self._begin(X, y, classes)
         rows: list[Row] = []
         try:
-            self.history_ = self._run(self._arguments(x, targets, weight, y, before, epochs), X, y, before, rows)
+            arguments = self._arguments(x, targets, weight, y, before, epochs)
+            self.history_ = self._run(arguments, X, y, before, rows, in_parts=not new_optimizer)
         except KeyboardInterrupt:  # what was trained until then is of use
             self.history_ = _joined(before, History(rows, "interrupted: Ctrl-C"))
             raise
         except BaseException:
-            if not goes_on:
-                self._fitted = None  # what is half trained must not pass for a fit
+            self._fitted = fitted if goes_on else None  # what is half trained must not pass for a fit
             raise
         return self
 
@@ -267,7 +269,7 @@ class KerasEstimator(RoutedParameters):
             self._fitted.give()  # one of the user's own may keep the model
         return {
             "batch_size": int(self.batch_size),
-            "micro_batch_size": self.micro_batch_size,
+            "micro_batch_size": None if self.micro_batch_size is None else int(self.micro_batch_size),
             "engine": self.engine,
             "seed": self._fitted.recipe.seed,
             "stop": () if self.stop is None else self.stop,
@@ -279,25 +281,32 @@ class KerasEstimator(RoutedParameters):
             "initial_epoch": done,
         }
 
-    def _run(self, arguments: dict[str, Any], X: Any, y: Any, before: History, rows: list[Row]) -> History:
+    def _run(
+        self, arguments: dict[str, Any], X: Any, y: Any, before: History, rows: list[Row], in_parts: bool
+    ) -> History:
         """Trains, and gives the history with what was before; rows are added as they come."""
         model = self._fitted.model
         if self.tracker is None:
-            return _joined(before, train(model, **arguments, on_epoch=rows.append))
-        from kerasflow.estimators.recording import recording
+            return _joined(before, self._trained(model, arguments, rows.append))
+        from kerasflow.estimators.recording import as_tracking, recording
 
-        run_id = getattr(self, "run_id_", "") if before.rows else ""
+        tracking = as_tracking(self.tracker)
+        run_id = getattr(self, "run_id_", "") if before.rows and self._recorded_in == tracking else ""
         search, self._search_run = self._search_run, None
         with recording(self, search, X, y, run_id, before.updates) as record:
-            self.run_id_ = record.run_id
+            self.run_id_, self._recorded_in = record.run_id, tracking
 
             def told(row: Row) -> None:
                 rows.append(row)
                 record.epoch(row)
 
-            history = _joined(before, train(model, **arguments, on_epoch=told))
-            record.end(model, history, _first(arguments["x"]))
+            history = _joined(before, self._trained(model, arguments, told))
+            record.end(history, None if in_parts else (model, _first(arguments["x"])))
         return history
+
+    def _trained(self, model: Any, arguments: dict[str, Any], on_epoch: Callable[[Row], None]) -> History:
+        """Trains a compiled model in place by the arguments of `kf.fit`."""
+        return train(model, **arguments, on_epoch=on_epoch)
 
     def _going_on(self, X: Any, y: Any, new_optimizer: bool) -> tuple[Any, Any]:
         """From the weights that there are; `fit` compiles anew, as it was told now, and `partial_fit` does not."""
@@ -306,16 +315,15 @@ class KerasEstimator(RoutedParameters):
         labels = self._known(y)
         if new_optimizer:
             old = self._fitted
-            new = Fitted(self._recipe(old.recipe.meta, old.recipe.precision, old.recipe.seed))
-            try:
-                new.build(_first(x))
-                new.model.set_weights(old.model.get_weights())
-                settle(new.model)
-            except ValueError:
+            new = Fitted(self._recipe(old.recipe.meta, old.recipe.precision, old.recipe.seed), old.sample)
+            new.build()
+            if [weight.shape for weight in new.model.weights] != [weight.shape for weight in old.model.weights]:
                 raise ValueError(
                     "warm_start goes on with the weights of the previous fit, and the model has other layers now; set "
                     "warm_start=False, or leave the model as it was"
-                ) from None
+                )
+            new.model.set_weights(old.model.get_weights())
+            settle(new.model)
             self._fitted = new
         return x, targets_for(self._fitted.model, self._fitted.recipe, labels)
 
@@ -379,10 +387,16 @@ def _listed(given: Any) -> list[Any]:
 
 
 def _first(x: Any) -> Any:
-    """One sample, to build a model with."""
     import keras
 
     return keras.tree.map_structure(lambda leaf: leaf[:1], x)
+
+
+def _zeros(x: Any) -> Any:
+    """A sample of the same shape that tells nothing of the data."""
+    import keras
+
+    return keras.tree.map_structure(lambda leaf: np.zeros((1, *leaf.shape[1:]), leaf.dtype), x)
 
 
 def _facts(encoder: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight
 
 from kerasflow.estimators.base import KerasEstimator
-from kerasflow.estimators.links import is_margin, probabilities
+from kerasflow.estimators.heads import is_margin, probabilities
 from kerasflow.estimators.targets import ClassEncoder
 
 
@@ -22,11 +22,21 @@ def _all_right(y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
 
 
 def _has_margins(estimator: Any) -> bool:
-    return is_margin(estimator.loss)
+    if estimator._fitted is not None:
+        return bool(estimator._fitted.gives_margins)
+    given = estimator.loss
+    return is_margin(getattr(estimator.model, "loss", None) if isinstance(given, str) and given == "auto" else given)
 
 
 def _has_probabilities(estimator: Any) -> bool:
-    return not is_margin(estimator.loss)
+    return not _has_margins(estimator)
+
+
+def _check_same_classes(classes: Any, known: Any) -> None:
+    several = isinstance(known, list)
+    pairs = zip(classes, known, strict=False) if several else [(classes, known)]
+    if (several and len(classes) != len(known)) or not all(np.array_equal(np.unique(a), b) for a, b in pairs):
+        raise ValueError(f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {known!r}")
 
 
 class KerasClassifier(ClassifierMixin, KerasEstimator):
@@ -126,18 +136,23 @@ class KerasClassifier(ClassifierMixin, KerasEstimator):
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Trains for one epoch, from where the last one ended, the optimizer's moments included.
 
+        A `tracker` gets its curves, not its model. Weights are told by their ratios within one call.
+
         Args:
             X, y, sample_weight: as for `fit`.
-            classes: all labels that may come in later calls; those of the first call's `y` if None.
+            classes: all labels that may come in later calls, a list of such for several outputs; those of the first
+                call's `y` if None.
 
         Raises:
-            ValueError: labels that the first call did not name.
+            ValueError: labels that the first call did not name, or other `classes` than in the first.
         """
         if self.class_weight == "balanced":
             raise ValueError(
                 "class_weight 'balanced' is not supported for partial_fit, which sees a part of the data; give the "
                 "weights by class, as sklearn.utils.class_weight.compute_class_weight finds them"
             )
+        if classes is not None and self._fitted is not None:
+            _check_same_classes(classes, self.classes_)
         return self._partial_fit(X, y, sample_weight, classes)
 
     def predict(self, X: Any) -> Any:
@@ -156,10 +171,12 @@ class KerasClassifier(ClassifierMixin, KerasEstimator):
     def decision_function(self, X: Any) -> Any:
         """Margins of a network that was trained with a hinge loss, which has no probabilities.
 
-        `(n_samples,)` for two classes and one output, above 0 for the second; else `(n_samples, n_classes)`.
+        `(n_samples,)` for two classes, above 0 for the second; else `(n_samples, n_classes)`.
         """
         outputs = self._outputs(X)
-        return outputs[:, 0] if outputs.shape[-1] == 1 else outputs
+        if outputs.shape[-1] == 1:
+            return outputs[:, 0]
+        return outputs[:, 1] - outputs[:, 0] if self.target_type_ == "binary" else outputs
 
     @available_if(_has_probabilities)
     def predict_log_proba(self, X: Any) -> Any:
@@ -183,10 +200,14 @@ class KerasClassifier(ClassifierMixin, KerasEstimator):
         return tags
 
     def _decoded(self, X: Any, return_proba: bool) -> Any:
-        outputs = self._outputs(X)
-        found = probabilities(self._fitted.model, outputs)
+        outputs, heads = self._outputs(X), self._fitted.heads
+        found = probabilities(heads, outputs)
         decode = self.target_encoder_.inverse_transform
-        return decode(found, return_proba=True) if return_proba else decode(found)
+        if return_proba:
+            return decode(found, return_proba=True)
+        if self.target_type_ == "multilabel-indicator" and heads[0].excludes:  # one-hot labels
+            found = np.eye(found.shape[1])[found.argmax(1)]
+        return decode(found)
 
     def _weights(self, sample_weight: Any, X: Any, y: Any) -> Any:
         if self.class_weight is None:

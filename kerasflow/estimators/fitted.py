@@ -7,9 +7,8 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
 from kerasflow.errors import TrainingError
+from kerasflow.estimators.heads import Head, heads_of, is_margin
 from kerasflow.estimators.lending import lend
 from kerasflow.estimators.portable import SavedModel, is_portable
 from kerasflow.estimators.recipe import Recipe
@@ -24,11 +23,13 @@ class Fitted:
 
     Args:
         recipe: that makes the model.
+        sample: one of any values, nested as the model takes it: for models that make their weights when called.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
-        self.recipe = recipe
+    def __init__(self, recipe: Recipe, sample: Any) -> None:
+        self.recipe, self.sample = recipe, sample
         self._model = self._made()
+        self.gives_margins = any(is_margin(head.loss) for head in self.heads)
 
     @property
     def model(self) -> Any:
@@ -56,16 +57,17 @@ class Fitted:
         self._keep()
         return model
 
-    def build(self, x: Any) -> None:
+    def build(self) -> None:
         """Makes the weights of a model that waits for its first samples, and the optimizer's moments."""
-        if not self.model.built:
-            self.model(x)
-        self.model.optimizer.build(self.model.trainable_variables)
+        self._build(self.model)
+
+    def _build(self, model: Any) -> None:
+        if not model.built:
+            model(self.sample)
+        model.optimizer.build(model.trainable_variables)
 
     def _take_up(self, model: Any, state: list[Any]) -> None:
-        if not model.built:
-            model(np.zeros((1, *self.recipe.meta["X_shape_"][1:]), self.recipe.meta["X_dtype_"]))
-        model.optimizer.build(model.trainable_variables)
+        self._build(model)
         variables = _variables(model)
         if [tuple(v.shape) for v in variables] != [array.shape for array in state]:
             raise TrainingError(
@@ -78,8 +80,16 @@ class Fitted:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        # A saved model is made while what `kf.load` was told to trust is known; others when they are first used.
-        self._model = self._made() if isinstance(self.recipe.model, SavedModel) else None
+        saved = self.recipe.model
+        self._model = None
+        if isinstance(saved, SavedModel):  # made while what `kf.load` was told to trust is known; others in their time
+            self.recipe = replace(self.recipe, model=saved.trusted())
+            self._model = self._made()
+
+    @cached_property
+    def heads(self) -> list[Head]:
+        """The model's outputs."""
+        return heads_of(self.model)
 
     @cached_property
     def inference(self) -> Any:
@@ -101,9 +111,11 @@ class Fitted:
                 learning_rate=None,
                 params={},
             )
-            return {"recipe": recipe, "seeds": [v.numpy() for v in self.model.variables if is_seed(v)]}
-        state = vars(self).get("state") or [variable.numpy() for variable in _variables(self.model)]
-        return {"recipe": self.recipe, "state": state}
+            own = {"recipe": recipe, "seeds": [v.numpy() for v in self.model.variables if is_seed(v)]}
+        else:
+            state = vars(self).get("state") or [variable.numpy() for variable in _variables(self.model)]
+            own = {"recipe": self.recipe.untrained(), "state": state}
+        return own | {"sample": self.sample, "gives_margins": self.gives_margins}
 
 
 def _variables(model: Any) -> list[Any]:

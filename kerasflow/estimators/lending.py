@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from kerasflow.estimators.likeness import likeness
 from kerasflow.estimators.recipe import Recipe
 from kerasflow.training.keras_internals import first_values
 from kerasflow.training.unchanging import hold_unchanged, let_change
@@ -58,7 +59,7 @@ def lend(recipe: Recipe, borrower: Any) -> tuple[Any, Callable[[], Any]]:
     Raises:
         As `Recipe.make`.
     """
-    key = recipe.key()
+    key = likeness(recipe)
     loan = _waiting(key)
     if loan is None:
         model = recipe.make()

@@ -12,6 +12,8 @@ from kerasflow.errors import TrainingError, sentence
 from kerasflow.spec import catalogue
 from kerasflow.training.names import check_names
 
+_BY_TARGET = ("accuracy", "acc", "crossentropy", "ce")
+
 
 def made(kind: Any, given: Any, arguments: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> Any:
     """A new object; what was given is not changed.
@@ -72,6 +74,11 @@ def _by_name(kind: Any, name: str, own: dict[str, Any], defaults: Mapping[str, A
     entry = catalogue.find(kind, name)
     if entry is None:
         check_names(*(name if kind == known else None for known in ("optimizers", "losses", "metrics")))
+    if own and kind == "metrics" and name in _BY_TARGET:
+        raise TrainingError(
+            f"metrics__{next(iter(own))}: {name!r} means one metric or another, as the target is, and takes no "
+            "arguments; name the one that is meant, such as sparse_categorical_accuracy"
+        )
     if not own and (entry is None or kind == "metrics"):
         return name  # Keras looks it up: `accuracy` means one metric or another, as the target is
     taken = {} if entry is None else {key: value for key, value in defaults.items() if key in entry.arguments}

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from kerasflow.errors import EstimatorError, sentence
 from kerasflow.spec.experiment import ExperimentSpec
 from kerasflow.spec.model import ModelSpec
 
+_COMPUTATIONS = ("keras.src.losses.", "keras.src.metrics.", "keras.src.activations.")
 _portable: ContextVar[bool] = ContextVar("portable", default=False)
 _custom: ContextVar[dict[str, Any] | None] = ContextVar("custom", default=None)
 
@@ -51,9 +52,14 @@ def trusting(custom_objects: dict[str, Any]) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A `keras.Model` as the bytes of a `.keras` file."""
+    """A `keras.Model` as the bytes of a `.keras` file.
+
+    Attributes:
+        custom: classes and functions, by name, that it may hold beside Keras' own.
+    """
 
     content: bytes
+    custom: dict[str, Any] | None = None
 
     @classmethod
     def of(cls, model: Any) -> SavedModel:
@@ -62,6 +68,10 @@ class SavedModel:
             model.save(path)
             return cls(path.read_bytes())
 
+    def trusted(self) -> SavedModel:
+        """The same, which remembers what is trusted now."""
+        return replace(self, custom=self.custom or _custom.get())
+
     def load(self) -> Any:
         import keras
 
@@ -69,7 +79,7 @@ class SavedModel:
             path = Path(folder) / "model.keras"
             path.write_bytes(self.content)
             try:
-                return keras.models.load_model(path, custom_objects=_custom.get(), safe_mode=True)
+                return keras.models.load_model(path, custom_objects=self.trusted().custom, safe_mode=True)
             except (ValueError, TypeError, AttributeError) as error:
                 unknown = re.search(r"Could not locate (?:class|function) '(\w+)'", str(error))
                 told = f"it is made of {unknown[1]}, which is not Keras' own" if unknown else sentence(error)
@@ -96,20 +106,25 @@ class SavedObject:
 
 
 @dataclass(frozen=True)
-class SavedClass:
-    """A class of Keras', by its module and its name."""
+class SavedName:
+    """A class of Keras', or one of its losses, metrics and activations that is a function, by module and name."""
 
     module: str
     name: str
 
     def load(self) -> Any:
         found = getattr(importlib.import_module(self.module), self.name, None) if self._is_keras() else None
-        if not inspect.isclass(found):
-            raise EstimatorError(f"{self.module}.{self.name} is no class of Keras'")
+        if not (inspect.isclass(found) or (inspect.isfunction(found) and is_computation(found))):
+            raise EstimatorError(f"{self.module}.{self.name} is no class, loss, metric or activation of Keras'")
         return found
 
     def _is_keras(self) -> bool:
         return self.module.partition(".")[0] == "keras"
+
+
+def is_computation(function: Any) -> bool:
+    """Whether it is a function of Keras' that only computes: others read files, or fetch them."""
+    return str(getattr(function, "__module__", "")).startswith(_COMPUTATIONS)
 
 
 def as_data(value: Any) -> Any:
@@ -127,8 +142,8 @@ def as_data(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: as_data(item) for key, item in value.items()}
     of_keras = ((inspect.isclass(value) and value) or type(value)).__module__.partition(".")[0] == "keras"
-    if of_keras and inspect.isclass(value):
-        return SavedClass(value.__module__, value.__name__)
+    if (of_keras and inspect.isclass(value)) or (inspect.isfunction(value) and is_computation(value)):
+        return SavedName(value.__module__, value.__name__)
     if of_keras and hasattr(value, "get_config") and not isinstance(value, keras.callbacks.Callback):
         return SavedObject(keras.saving.serialize_keras_object(value))
     if getattr(value, "__name__", "") == "<lambda>":
@@ -138,7 +153,7 @@ def as_data(value: Any) -> Any:
 
 def from_data(value: Any) -> Any:
     """What `as_data` was given."""
-    if isinstance(value, SavedModel | SavedObject | SavedClass):
+    if isinstance(value, SavedModel | SavedObject | SavedName):
         return value.load()
     if isinstance(value, list | tuple):
         return type(value)(from_data(item) for item in value)

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import inspect
-import json
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kerasflow.builders.graph import HeadTask, build
-from kerasflow.builders.objects import loss_of, seeded
+from kerasflow.builders.graph import HeadTask
+from kerasflow.builders.objects import seeded
 from kerasflow.builders.precision import Precision, computing_in
 from kerasflow.errors import TrainingError, sentence
+from kerasflow.estimators.heads import check_numbers, class_targets, heads_of, loss_for
 from kerasflow.estimators.objects import made
 from kerasflow.estimators.portable import SavedModel
 from kerasflow.spec.experiment import ExperimentSpec
 from kerasflow.spec.model import ModelSpec, as_model_spec, load_model_spec
 from kerasflow.training.keras_internals import compile_arguments, loss_of_function, set_dtype, settle
-from kerasflow.training.labels import counts_labels
+from kerasflow.transfer.joining import build
 
 TASKS: dict[str, HeadTask] = {
     "binary": "binary",
@@ -92,41 +92,21 @@ class Recipe:
 
     @property
     def is_described(self) -> bool:
-        """Whether the network is a perceptron or a spec, which is data."""
-        return self._spec() is not None
+        """Whether the network is a perceptron or a spec, which is data: no weights of somebody else's are in it."""
+        spec = self.spec()
+        return spec is not None and spec.backbone is None
 
-    def key(self) -> Hashable | None:
-        """Equal for recipes whose models differ in values of variables alone; None if that cannot be known."""
-        import keras
-
-        spec = self._spec()
-        if spec is None:
-            return None
-        (optimizer, arguments), rate = self.optimizer, self.learning_rate
-        if self.rate is not None:
-            arguments, rate = {name: value for name, value in arguments.items() if name != "learning_rate"}, "number"
-        sizes = [self.meta.get(name) for name in ("n_classes_", "n_outputs_", "n_outputs_expected_", "target_type_")]
-        parts = [
-            optimizer,
-            arguments,
-            rate,
-            *self.loss,
-            *self.metrics,
-            self.compiling,
-            *sizes,
-            self.meta["X_shape_"][1:],
-            self.precision,
-        ]
-        try:
-            told = json.dumps(_described(parts))
-        except TypeError:
-            return None
-        return spec.model_dump_json(), told, keras.config.floatx(), keras.config.image_data_format()
+    def untrained(self) -> Recipe:
+        """The same without the weights that somebody has trained: for a model that is given others."""
+        if not isinstance(self.model, ModelSpec) or self.model.backbone is None or self.model.backbone.name is None:
+            return self
+        backbone = self.model.backbone.model_copy(update={"weights": "none"})
+        return replace(self, model=self.model.model_copy(update={"backbone": backbone}))
 
     def _network(self) -> Any:
         import keras
 
-        spec = self._spec()
+        spec = self.spec()
         if spec is not None:
             return self._built(spec)
         if isinstance(self.model, SavedModel):
@@ -143,7 +123,7 @@ class Recipe:
             )
         return self._called(self.model)
 
-    def _spec(self) -> ModelSpec | None:
+    def spec(self) -> ModelSpec | None:
         """The network as a spec, if it is given as one."""
         if self.model is None:
             return _perceptron(self.hidden_layer_sizes, self.meta)
@@ -179,7 +159,8 @@ class Recipe:
         """Arguments of `model.compile`."""
         given, arguments = self.loss
         if given == "auto":
-            given, more = self._loss(model)
+            targets = self.meta.get("n_outputs_expected_", 1)
+            given, more = loss_for(self.task, targets, [] if model is None else heads_of(model)[: targets or None])
             arguments = {**more, **arguments}
         dtype = {"dtype": self.precision}
         return {
@@ -188,19 +169,6 @@ class Recipe:
             "metrics": self._metrics(),
             **self.compiling,
         }
-
-    def _loss(self, model: Any) -> tuple[Any, dict[str, Any]]:
-        """The loss that the task and the model's last layer ask for; logits where that layer is linear."""
-        heads = [] if model is None else _heads(model)
-        names, logits = [], self.task != "regression" and bool(heads) and all(head == "linear" for _, head in heads)
-        expected = self.meta.get("n_outputs_expected_", 1)
-        widths = [width for width, _ in heads] or [None]
-        for width in widths if expected > 1 else widths[:1]:
-            two = self.task == "binary" and width is not None and width > 1
-            one = self.task == "multiclass" and width == 1
-            names.append(loss_of("multiclass" if two else "binary" if one else self.task))
-        arguments = {"from_logits": True} if logits else {}
-        return (names if expected > 1 else names[0]), arguments
 
     def _optimizer(self) -> Any:
         given, arguments = self.optimizer
@@ -251,60 +219,18 @@ def targets_for(model: Any, recipe: Recipe, encoded: Any) -> Any:
     """Encoded labels as a model's loss wants them: indices, one number for each class, or 0 and 1.
 
     Raises:
-        ValueError: the model's last layer has not as many outputs as there are classes.
+        ValueError: the model's outputs do not fit the targets.
     """
-    if recipe.task not in ("binary", "multiclass") or "n_classes_" not in recipe.meta:
-        is_numbers = isinstance(encoded, np.ndarray) and encoded.dtype.kind in "biuf"
-        if is_numbers and len(_heads(model)) == 1:
-            _check_numbers(_heads(model)[0][0], 1 if encoded.ndim == 1 else encoded.shape[1])
-        return encoded.astype(recipe.precision, copy=False) if is_numbers else encoded
-    losses = model.loss if isinstance(model.loss, list | tuple) else [model.loss]
-    several = isinstance(encoded, list)
-    columns = encoded if several else [encoded]
-    counts = recipe.meta["n_classes_"] if several else [recipe.meta["n_classes_"]]
-    widths: list[Any] = [width for width, _ in _heads(model)] or [None] * len(columns)
-    wanted = []
-    for place, (column, n_classes, width) in enumerate(zip(columns, counts, widths, strict=False)):
-        loss = losses[place if len(losses) > 1 else 0]
-        _check_width(width, n_classes)
-        if counts_labels(loss):
-            wanted.append(column)
-        elif width == 1 or (width is None and n_classes == 2):
-            wanted.append(column.astype(recipe.precision))
-        else:
-            wanted.append(np.eye(n_classes, dtype=recipe.precision)[column])
-    return wanted if several else wanted[0]
-
-
-def _check_numbers(width: int | None, n_targets: int) -> None:
-    if width not in (None, n_targets):
-        raise ValueError(
-            f"the model's last layer gives {width} outputs for {n_targets} targets; give it {n_targets} units: a "
-            "callable finds the number in meta['n_outputs_'], a spec has the layer 'head'"
-        )
-
-
-def _check_width(width: int | None, n_classes: int) -> None:
-    if width is None or width == n_classes or (width == 1 and n_classes == 2):
-        return
-    allowed = "1 or 2" if n_classes == 2 else str(n_classes)
-    raise ValueError(
-        f"the model's last layer gives {width} outputs for {n_classes} classes; give it {allowed} units: a callable "
-        "finds the number in meta['n_classes_'], a spec has the layer 'head'"
-    )
-
-
-def _heads(model: Any) -> list[tuple[int | None, str]]:
-    """Of each output of a functional model, how many numbers it gives, and its activation's name."""
-    found = []
-    for output in getattr(model, "outputs", None) or []:
-        layer = output._keras_history.operation
-        while hasattr(layer, "layers"):  # a model within the model
-            layer = layer.layers[-1]
-        activation = getattr(layer, "activation", None)
-        known = type(layer).__name__ in ("Dense", "EinsumDense", "Activation")
-        found.append((output.shape[-1], getattr(activation, "__name__", "") if known else ""))
-    return found
+    heads = heads_of(model)
+    if recipe.task in ("binary", "multiclass") and "n_classes_" in recipe.meta:
+        several, n_classes = isinstance(encoded, list), recipe.meta["n_classes_"]
+        columns, counts = (encoded, n_classes) if several else ([encoded], [n_classes])
+        wanted = class_targets(heads, columns, counts, recipe.precision)
+        return wanted if several else wanted[0]
+    if not isinstance(encoded, np.ndarray) or encoded.dtype.kind not in "biuf":
+        return encoded
+    check_numbers(heads, 1 if encoded.ndim == 1 else encoded.shape[1])
+    return encoded.astype(recipe.precision, copy=False)
 
 
 def _units(n_classes: int) -> int:
@@ -340,44 +266,6 @@ def _with_precision(loss: Any, precision: str) -> Any:
         except (TypeError, ValueError, NotImplementedError):  # one of the user's own, which knows what it does
             return loss
     return loss_of_function(loss, precision)
-
-
-def _described(value: Any) -> Any:
-    """Values, classes and objects of Keras' as JSON has them.
-
-    Raises:
-        TypeError: something else.
-    """
-    import keras
-
-    if isinstance(value, list | tuple):
-        return [_described(item) for item in value]
-    if isinstance(value, dict):
-        return {str(key): _described(item) for key, item in value.items()}
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, np.generic):
-        return value.item()
-    owner = value if inspect.isclass(value) else type(value)
-    if not owner.__module__.startswith("keras."):
-        raise TypeError(owner.__name__)
-    if owner is value:
-        return f"{owner.__module__}.{owner.__qualname__}"
-    config = keras.saving.serialize_keras_object(value)
-    _refuse_functions(config)
-    return config
-
-
-def _refuse_functions(config: Any) -> None:
-    """A function of somebody's own is told by its name alone, which another may bear."""
-    if isinstance(config, list | tuple):
-        for item in config:
-            _refuse_functions(item)
-    elif isinstance(config, dict):
-        if config.get("class_name") == "function" and not str(config.get("module") or "").startswith("keras"):
-            raise TypeError(str(config.get("config")))
-        for item in config.values():
-            _refuse_functions(item)
 
 
 def _plain(value: Any) -> Any:

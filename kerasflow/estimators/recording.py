@@ -81,20 +81,24 @@ class Recording:
         if time.monotonic() - self._sent > SECONDS_BETWEEN:
             self._send()
 
-    def end(self, model: Any, history: History, example: Any) -> None:
-        """The history is whole, and the model trained; a part of a search leaves its curves alone."""
+    def end(self, history: History, trained: tuple[Any, Any] | None) -> None:
+        """The history is whole; a part of a search leaves its curves alone.
+
+        Args:
+            trained: the model and a sample, to be kept with a picture of the curves; None where more is to come.
+        """
         self._send()
         tags = {"stop_reason": history.stop_reason, "engine": history.engine, "batch_norm": history.batch_norm}
         self.mirror(lambda tracker: tracker.set_tags(tags))
         best = {f"best/{key}": value for key, value in metrics_of(history.best).items() if key.startswith("val/")}
         self.mirror(lambda tracker: tracker.log_metrics({"best/epoch": history.best_epoch, **best}, 0))
-        if self.is_part:
+        if self.is_part or trained is None:
             return
         with tempfile.TemporaryDirectory() as folder:
             picture = Path(folder) / "cost_curve.png"
             _draw(history, picture)
             self.mirror(lambda tracker: tracker.log_image("cost_curve", picture, 0))
-        self.mirror(lambda tracker: tracker.log_model(model, example))
+        self.mirror(lambda tracker: tracker.log_model(*trained))
 
     def _send(self) -> None:
         points = [(metrics_of(row), int(row["epoch"])) for row in self._rows]

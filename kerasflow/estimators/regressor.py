@@ -78,6 +78,8 @@ class KerasRegressor(RegressorMixin, KerasEstimator):
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Trains for one epoch, from where the last one ended, the optimizer's moments included.
 
+        A `tracker` gets its curves, not its model. Weights are told by their ratios within one call.
+
         Args:
             X, y, sample_weight: as for `fit`.
         """

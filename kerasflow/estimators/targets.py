@@ -43,7 +43,7 @@ class ClassEncoder(_Encoder):
 
         Args:
             y: `(n_samples,)`, or `(n_samples, n_outputs)`.
-            classes: all labels that may come, where y may hold fewer.
+            classes: all labels that may come, where y may hold fewer; a list of such for several outputs.
 
         Raises:
             ValueError: y holds no labels, or one class alone.
@@ -52,10 +52,12 @@ class ClassEncoder(_Encoder):
         self.target_type_ = str(type_of_target(y, input_name="y"))
         self.y_dtype_, self.y_ndim_ = y.dtype, y.ndim
         self.n_outputs_ = 1 if y.ndim == 1 else y.shape[1]
+        if y.ndim == 2 and classes is not None:
+            self.target_type_ = "multiclass-multioutput"  # this part of the data may not show it
         several = self.target_type_ == "multiclass-multioutput"
         self.n_outputs_expected_ = self.n_outputs_ if several else 1
         if several:
-            self.classes_ = [np.unique(column) for column in y.T]
+            self.classes_ = [np.unique(labels) for labels in (y.T if classes is None else classes)]
             self.n_classes_ = [len(labels) for labels in self.classes_]
         elif self.target_type_ == "multilabel-indicator":
             self.classes_ = np.arange(self.n_outputs_)

@@ -59,6 +59,16 @@ def test_a_partial_fit_that_fails_leaves_the_estimator_fitted():
     assert estimator.predict(X).shape == (150,)
 
 
+def test_a_warm_start_that_fails_leaves_what_was_there_before():
+    estimator = classifier(epochs=2, warm_start=True).fit(X, Y)
+    before = estimator.predict_proba(X)
+    estimator.set_params(epochs=4, callbacks=Raising(ZeroDivisionError("in a callback")))  # in the third epoch of all
+    with pytest.raises(ZeroDivisionError):
+        estimator.fit(X, Y)
+    np.testing.assert_array_equal(estimator.predict_proba(X), before)
+    assert estimator.n_iter_ == 2
+
+
 def test_a_model_that_was_taken_out_is_not_lent_again():
     first = classifier().fit(X, Y)
     model = first.model_

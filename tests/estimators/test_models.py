@@ -11,6 +11,7 @@ import pytest
 from scipy.sparse import csr_matrix
 from sklearn.base import clone
 from sklearn.datasets import load_iris
+from sklearn.preprocessing import FunctionTransformer
 
 import kerasflow as kf
 
@@ -55,6 +56,34 @@ def test_a_regressor_whose_model_gives_another_number_of_outputs_is_refused(unit
     y = np.tile(Y[:, None], targets)[:, 0] if targets == 1 else np.tile(Y[:, None], targets)
     with pytest.raises(ValueError, match=rf"gives {units} outputs for {targets} targets; give it {targets} units"):
         regressor(network_of(units)).fit(X, y)
+
+
+class TwoInputs(kf.KerasRegressor):
+    @property
+    def feature_encoder(self):
+        return FunctionTransformer(lambda X: [X[:, :3], X[:, 3:]])
+
+
+class Summed(keras.Model):  # waits for its first samples
+    def __init__(self):
+        super().__init__()
+        self.dense = [keras.layers.Dense(1), keras.layers.Dense(1)]
+
+    def call(self, x):
+        return self.dense[0](x[0]) + self.dense[1](x[1])
+
+
+def test_a_model_with_two_inputs_that_waits_for_samples_is_made_again_by_a_pickle():
+    estimator = TwoInputs(Summed, epochs=1, random_state=0).fit(X, Y)
+    fitted = pickle.loads(pickle.dumps(estimator._fitted))  # noqa: S301  # our own bytes
+    np.testing.assert_array_equal(
+        fitted.inference([X[:, :3], X[:, 3:]], 150), estimator._fitted.inference([X[:, :3], X[:, 3:]], 150)
+    )
+
+
+def test_accuracy_takes_no_arguments_for_it_means_several_metrics():
+    with pytest.raises(kf.TrainingError, match="'accuracy' means one metric or another"):
+        classifier(metrics=["accuracy"], metrics__name="right").fit(X, Y)
 
 
 def test_a_regressor_does_not_go_on_with_another_number_of_targets():

@@ -93,6 +93,27 @@ def test_partial_fits_go_on_in_one_run(store):
     points = MlflowClient(store).get_metric_history(run.info.run_id, "optim/updates")
     assert [(point.step, point.value) for point in points] == [(1, 5), (2, 10), (3, 15)]
     assert run.info.status == "FINISHED"
+    assert not run.outputs.model_outputs  # not one for each call
+
+
+def test_a_warm_start_in_another_experiment_is_a_run_there(store):
+    estimator = classifier(store, "first", warm_start=True).fit(X, Y)
+    estimator.set_params(tracker=kf.Tracking("second", store)).fit(X, Y)
+    assert [len(runs_of(store, name)) for name in ("first", "second")] == [1, 1]
+
+
+def test_searches_within_a_cross_validation_are_runs_of_their_own(store):
+    search = GridSearchCV(classifier(store, "nested"), {"learning_rate": [0.001, 0.01]}, cv=2)
+    cross_val_score(search, X, Y, cv=2)
+    gc.collect()
+    runs = runs_of(store, "nested")
+    parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
+    assert len(parents) == 2
+    for parent in parents:
+        mine = [run for run in children if run.data.tags["mlflow.parentRunId"] == parent.info.run_id]
+        assert len(mine) == 2 * 2 + 1  # two candidates in two folds, and the refit
+    assert {run.info.status for run in runs} == {"FINISHED"}
 
 
 def test_a_fit_that_fails_is_a_run_that_failed(store):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 import pickletools
 import zipfile
 
@@ -16,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import kerasflow as kf
+from kerasflow.estimators.portable import SavedName
 
 X, Y = load_iris(return_X_y=True)
 LABELS = np.array(["setosa", "versicolor", "virginica"])[Y]
@@ -139,6 +142,33 @@ def test_layers_of_ones_own_are_found_among_the_trusted(tmp_path):
         kf.load(file, trusted=[with_own_layer]).predict(X)
     after = kf.load(file, trusted=[with_own_layer, Doubled])
     np.testing.assert_array_equal(after.predict_proba(X), before.predict_proba(X))
+
+
+def test_what_was_loaded_with_layers_of_ones_own_can_be_copied_and_saved_again(tmp_path):
+    before = classifier(model=with_own_layer).fit(X, LABELS)
+    kf.save(before, tmp_path / "one.skops")
+    after = kf.load(tmp_path / "one.skops", trusted=[with_own_layer, Doubled])
+    kf.save(after, tmp_path / "two.skops")
+    for copied in (
+        copy.deepcopy(after),
+        pickle.loads(pickle.dumps(after)),  # noqa: S301  # our own bytes
+        kf.load(tmp_path / "two.skops", trusted=[with_own_layer, Doubled]),
+    ):
+        np.testing.assert_array_equal(copied.predict_proba(X), before.predict_proba(X))
+
+
+def test_functions_of_keras_that_compute_need_no_trust(through_a_file):
+    before = classifier(
+        loss=keras.losses.sparse_categorical_crossentropy, metrics=[keras.metrics.sparse_categorical_accuracy]
+    )
+    after = through_a_file(before.fit(X, LABELS))
+    assert after.loss is keras.losses.sparse_categorical_crossentropy
+    assert after.metrics == [keras.metrics.sparse_categorical_accuracy]
+
+
+def test_other_functions_of_keras_are_refused_even_where_a_file_names_them():
+    with pytest.raises(kf.EstimatorError, match=r"get_file is no class, loss, metric or activation of Keras'"):
+        SavedName("keras.utils", "get_file").load()
 
 
 def test_no_member_of_the_file_is_a_pickle(tmp_path):

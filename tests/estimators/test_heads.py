@@ -1,0 +1,106 @@
+"""What the outputs of a given model mean: their losses, widths and number decide."""
+
+from __future__ import annotations
+
+import pickle
+
+import keras
+import numpy as np
+import pytest
+from sklearn.datasets import load_iris
+from sklearn.metrics import roc_auc_score
+
+import kerasflow as kf
+
+X, Y = load_iris(return_X_y=True)
+PAIR = np.stack([Y, Y == 2], axis=1)
+ONE_HOT = np.eye(3, dtype=int)[Y]
+
+
+def classifier(model=None, **parameters):
+    return kf.KerasClassifier(model, **{"epochs": 3, "hidden_layer_sizes": (8,), "random_state": 0, **parameters})
+
+
+def two_heads(activations=("softmax", "softmax")):
+    inputs = keras.Input((4,))
+    outputs = [
+        keras.layers.Dense(units, activation, name=name)(inputs)
+        for units, activation, name in zip((3, 2), activations, ("species", "is_virginica"), strict=True)
+    ]
+    return keras.Model(inputs, outputs)
+
+
+def compiled(units, activation, loss):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(units, activation)])
+    model.compile(loss=loss)
+    return model
+
+
+def test_losses_by_the_names_of_the_outputs_are_each_outputs_own():
+    losses = {"is_virginica": "categorical_crossentropy", "species": keras.losses.SparseCategoricalCrossentropy(True)}
+    by_name = classifier(two_heads(("linear", "softmax")), loss=losses).fit(X, PAIR)
+    in_order = classifier(two_heads(("linear", "softmax")), loss=[losses["species"], losses["is_virginica"]]).fit(
+        X, PAIR
+    )
+    for one, other in zip(by_name.predict_proba(X), in_order.predict_proba(X), strict=True):
+        assert one.shape == other.shape
+        np.testing.assert_allclose(one.sum(axis=1), 1, rtol=1e-5)  # the logits of the first passed the softmax
+
+
+def test_a_model_with_fewer_outputs_than_y_has_columns_is_refused():
+    with pytest.raises(ValueError, match="gives 1 outputs for 2 columns of y; give it an output for each"):
+        classifier(keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])).fit(X, PAIR)
+
+
+def test_a_model_that_gives_a_dict_is_refused():
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, {"a": keras.layers.Dense(3)(inputs), "b": keras.layers.Dense(2)(inputs)})
+    with pytest.raises(ValueError, match="gives its outputs as a dict; let it give a list"):
+        classifier(model).fit(X, PAIR)
+
+
+@pytest.mark.parametrize(("units", "loss"), [(1, "hinge"), (2, "categorical_hinge")])
+def test_a_model_that_is_compiled_with_a_hinge_loss_gives_margins(units, loss):
+    given = classifier(compiled(units, "linear", loss), epochs=60, learning_rate=0.01)
+    assert not hasattr(given, "predict_proba")
+    estimator = given.fit(X, Y == 2)
+    margins = estimator.decision_function(X)
+    assert margins.shape == (150,)
+    np.testing.assert_array_equal(estimator.predict(X), margins > 0)
+    assert roc_auc_score(Y == 2, margins) > 0.8
+    assert not hasattr(pickle.loads(pickle.dumps(estimator)), "predict_proba")  # noqa: S301  # our own bytes
+
+
+def test_what_a_callable_compiles_with_a_hinge_loss_is_known_once_it_is_fitted():
+    estimator = classifier(lambda: compiled(1, "linear", "hinge")).fit(X, Y == 2)
+    assert hasattr(estimator, "decision_function")
+    assert not hasattr(estimator, "predict_proba")
+
+
+@pytest.mark.parametrize("loss", ["auto", "categorical_crossentropy"])
+def test_one_hot_labels_learned_by_a_softmax_come_back_one_hot(loss):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])
+    estimator = classifier(model, loss=loss, epochs=60, learning_rate=0.05).fit(X, ONE_HOT)
+    found = estimator.predict(X)
+    np.testing.assert_array_equal(found, np.eye(3)[estimator.predict_proba(X).argmax(1)])
+    assert found.dtype == ONE_HOT.dtype
+    assert estimator.score(X, ONE_HOT) > 0.9
+
+
+def test_labels_side_by_side_keep_their_own_probabilities():
+    found = classifier(epochs=1).fit(X, ONE_HOT).predict_proba(X)
+    assert np.abs(found.sum(axis=1) - 1).max() > 0.01  # sigmoids, no softmax
+
+
+class TestClassesOfPartialFit:
+    def test_of_several_outputs_are_lists(self):
+        estimator = classifier().partial_fit(X[:50], PAIR[:50], classes=[[0, 1, 2], [0, 1]])
+        estimator.partial_fit(X[100:], PAIR[100:])
+        assert [len(labels) for labels in estimator.classes_] == [3, 2]
+
+    def test_must_stay_what_they_were(self):
+        estimator = classifier().partial_fit(X, Y, classes=[0, 1, 2, 3])
+        with pytest.raises(ValueError, match="is not the same as on last call to partial_fit, was: "):
+            estimator.partial_fit(X, Y, classes=[0, 1, 2])
+        estimator.partial_fit(X, Y, classes=[3, 2, 1, 0])
+        assert estimator.n_iter_ == 2

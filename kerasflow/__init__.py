@@ -40,11 +40,16 @@ _HOME = {
     "save": "kerasflow.estimators.persistence",
     "single_layer": "kerasflow.spec.recipes",
     "stop": "kerasflow.training",
+    "zoo": "kerasflow",
 }
+
+# Modules, used as `kf.stop.Plateau`; every other name is a class or a function.
+_ROOMS = ("stop", "zoo")
 
 __all__ = sorted(_HOME)
 
 if TYPE_CHECKING:
+    from kerasflow import zoo as zoo
     from kerasflow.builders.graph import build as build
     from kerasflow.comparison import compare as compare
     from kerasflow.errors import BuildError as BuildError
@@ -80,7 +85,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'kerasflow' has no attribute {name!r}")
     home = import_module(_HOME[name])
-    value = import_module("kerasflow.training.stop") if name == "stop" else getattr(home, name)
+    value = import_module(f"{_HOME[name]}.{name}") if name in _ROOMS else getattr(home, name)
     globals()[name] = value
     return value
 

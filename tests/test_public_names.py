@@ -39,6 +39,7 @@ PUBLIC = {
     "save",
     "single_layer",
     "stop",
+    "zoo",
 }
 
 

@@ -20,6 +20,7 @@ _HOME = {
     "KerasRegressor": "kerasflow.estimators.regressor",
     "KerasflowError": "kerasflow.errors",
     "ModelSpec": "kerasflow.spec.model",
+    "Probe": "kerasflow.transfer.probe",
     "RunError": "kerasflow.errors",
     "RunResult": "kerasflow.experiment",
     "SpecError": "kerasflow.errors",
@@ -41,6 +42,7 @@ _HOME = {
     "single_layer": "kerasflow.spec.recipes",
     "stop": "kerasflow.training",
     "zoo": "kerasflow",
+    "taps": "kerasflow.transfer.taps",
 }
 
 # Modules, used as `kf.stop.Plateau`; every other name is a class or a function.
@@ -79,6 +81,8 @@ if TYPE_CHECKING:
     from kerasflow.training.range_test import lr_find as lr_find
     from kerasflow.training.trainer import Trainer as Trainer
     from kerasflow.training.trainer import fit as fit
+    from kerasflow.transfer.probe import Probe as Probe
+    from kerasflow.transfer.taps import taps as taps
 
 
 def __getattr__(name: str) -> Any:

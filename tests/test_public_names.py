@@ -19,6 +19,7 @@ PUBLIC = {
     "KerasRegressor",
     "KerasflowError",
     "ModelSpec",
+    "Probe",
     "RunError",
     "RunResult",
     "SpecError",
@@ -40,6 +41,7 @@ PUBLIC = {
     "single_layer",
     "stop",
     "zoo",
+    "taps",
 }
 
 

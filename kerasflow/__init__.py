@@ -15,6 +15,7 @@ _HOME = {
     "DataError": "kerasflow.errors",
     "EstimatorError": "kerasflow.errors",
     "ExperimentSpec": "kerasflow.spec.experiment",
+    "FeatureExtractor": "kerasflow.estimators.extractor",
     "History": "kerasflow.training.history",
     "KerasClassifier": "kerasflow.estimators.classifier",
     "KerasRegressor": "kerasflow.estimators.regressor",
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from kerasflow.errors import TrackingError as TrackingError
     from kerasflow.errors import TrainingError as TrainingError
     from kerasflow.estimators.classifier import KerasClassifier as KerasClassifier
+    from kerasflow.estimators.extractor import FeatureExtractor as FeatureExtractor
     from kerasflow.estimators.persistence import load as load
     from kerasflow.estimators.persistence import save as save
     from kerasflow.estimators.recording import Tracking as Tracking

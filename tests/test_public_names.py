@@ -14,6 +14,7 @@ PUBLIC = {
     "DataError",
     "EstimatorError",
     "ExperimentSpec",
+    "FeatureExtractor",
     "History",
     "KerasClassifier",
     "KerasRegressor",

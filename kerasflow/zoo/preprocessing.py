@@ -28,14 +28,27 @@ def preprocess(name: str, images: ArrayLike) -> NDArray[np.float32]:
         DataError: images of another rank, number of channels or range.
     """
     found = card(name)
-    array = _checked(found, np.asarray(images))
+    return np.ascontiguousarray(normalize(found.name, _checked(found, np.asarray(images))), np.float32)
+
+
+def normalize(name: str, pixels: Any) -> Any:
+    """The arithmetic of `preprocess` alone, which a TensorFlow program can hold.
+
+    Args:
+        name: of the network.
+        pixels: (n, height, width, channels) float32 with values 0..255: a tensor, or an array, which is overwritten.
+
+    Raises:
+        BuildError: there is no such network.
+    """
+    found = card(name)
     network = own(found.name)
     if network is not None:
-        array -= np.array(network.subtract, np.float32)
-        array /= np.array(network.divide, np.float32)
-        return array
+        pixels -= np.array(network.subtract, np.float32)
+        pixels /= np.array(network.divide, np.float32)
+        return pixels
     family = import_module(f"keras.applications.{found.family}")
-    return np.ascontiguousarray(family.preprocess_input(array, data_format="channels_last"), np.float32)
+    return family.preprocess_input(pixels, data_format="channels_last")
 
 
 def _checked(found: Card, images: NDArray[Any]) -> NDArray[np.float32]:

@@ -77,3 +77,11 @@ def test_what_is_no_image_of_the_network_is_told(kind: str) -> None:
 def test_lenet5_wants_one_channel() -> None:
     with pytest.raises(kf.DataError, match=r"\(n, height, width, 1\)"):
         kf.zoo.preprocess("lenet5", IMAGES)
+
+
+@pytest.mark.parametrize("name", ["resnet50", "densenet121", "googlenet"])
+def test_a_program_preprocesses_as_numpy_does(name: str) -> None:
+    import tensorflow as tf
+
+    program = tf.function(lambda pixels: kf.zoo.normalize(name, pixels))
+    np.testing.assert_allclose(program(IMAGES.astype("float32")), kf.zoo.preprocess(name, IMAGES), rtol=1e-6, atol=1e-6)

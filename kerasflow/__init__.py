@@ -15,11 +15,13 @@ _HOME = {
     "DataError": "kerasflow.errors",
     "EstimatorError": "kerasflow.errors",
     "ExperimentSpec": "kerasflow.spec.experiment",
+    "FeatureExtractor": "kerasflow.estimators.extractor",
     "History": "kerasflow.training.history",
     "KerasClassifier": "kerasflow.estimators.classifier",
     "KerasRegressor": "kerasflow.estimators.regressor",
     "KerasflowError": "kerasflow.errors",
     "ModelSpec": "kerasflow.spec.model",
+    "Probe": "kerasflow.transfer.probe",
     "RunError": "kerasflow.errors",
     "RunResult": "kerasflow.experiment",
     "SpecError": "kerasflow.errors",
@@ -41,11 +43,17 @@ _HOME = {
     "save": "kerasflow.estimators.persistence",
     "single_layer": "kerasflow.spec.recipes",
     "stop": "kerasflow.training",
+    "zoo": "kerasflow",
+    "taps": "kerasflow.transfer.taps",
 }
+
+# Modules, used as `kf.stop.Plateau`; every other name is a class or a function.
+_ROOMS = ("stop", "zoo")
 
 __all__ = sorted(_HOME)
 
 if TYPE_CHECKING:
+    from kerasflow import zoo as zoo
     from kerasflow.comparison import compare as compare
     from kerasflow.errors import BuildError as BuildError
     from kerasflow.errors import DataError as DataError
@@ -56,6 +64,7 @@ if TYPE_CHECKING:
     from kerasflow.errors import TrackingError as TrackingError
     from kerasflow.errors import TrainingError as TrainingError
     from kerasflow.estimators.classifier import KerasClassifier as KerasClassifier
+    from kerasflow.estimators.extractor import FeatureExtractor as FeatureExtractor
     from kerasflow.estimators.persistence import load as load
     from kerasflow.estimators.persistence import save as save
     from kerasflow.estimators.recording import Tracking as Tracking
@@ -76,13 +85,15 @@ if TYPE_CHECKING:
     from kerasflow.training.trainer import Trainer as Trainer
     from kerasflow.training.trainer import fit as fit
     from kerasflow.transfer.joining import build as build
+    from kerasflow.transfer.probe import Probe as Probe
+    from kerasflow.transfer.taps import taps as taps
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'kerasflow' has no attribute {name!r}")
     home = import_module(_HOME[name])
-    value = import_module("kerasflow.training.stop") if name == "stop" else getattr(home, name)
+    value = import_module(f"{_HOME[name]}.{name}") if name in _ROOMS else getattr(home, name)
     globals()[name] = value
     return value
 

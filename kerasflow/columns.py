@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+PROBE = "probe/"
+"""Begins the columns of `kf.Probe`, which are accuracies."""
+
 # What measures the training's course and not the model.
 BOOKKEEPING = (
     "epoch",
@@ -28,6 +31,8 @@ def higher_is_better(name: str) -> bool:
     Args:
         name: a column such as `val_accuracy`, or a metric as it is tracked, such as `test/accuracy`.
     """
+    if name.startswith(PROBE):
+        return True
     bare = name.rsplit("/", 1)[-1].lower().removeprefix("val_")
     if bare.endswith(("error", "loss", "crossentropy")):
         return False

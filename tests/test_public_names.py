@@ -14,11 +14,13 @@ PUBLIC = {
     "DataError",
     "EstimatorError",
     "ExperimentSpec",
+    "FeatureExtractor",
     "History",
     "KerasClassifier",
     "KerasRegressor",
     "KerasflowError",
     "ModelSpec",
+    "Probe",
     "RunError",
     "RunResult",
     "SpecError",
@@ -40,6 +42,8 @@ PUBLIC = {
     "save",
     "single_layer",
     "stop",
+    "zoo",
+    "taps",
 }
 
 

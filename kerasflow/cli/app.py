@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kerasflow.cli import zoo
 from kerasflow.cli.startup import load_tensorflow
 from kerasflow.errors import KerasflowError, RunError, SpecError
 
@@ -23,6 +24,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Experiments written down once: a plain Keras model, trained exactly, every number in MLflow.",
 )
+app.add_typer(zoo.app, name="zoo")
 
 Spec = Annotated[Path, typer.Argument(metavar="SPEC", help="The experiment's YAML or JSON file.")]
 Set = Annotated[

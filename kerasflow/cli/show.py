@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from kerasflow.recording import DEFAULT_STORE
 if TYPE_CHECKING:
     import pandas as pd
 
+    from kerasflow.builders.table import LayerRow
     from kerasflow.experiment import RunResult
     from kerasflow.inspection import Inspection
     from kerasflow.tracking.compare import Comparison
@@ -61,15 +62,8 @@ def told_how_to_go_on() -> Iterator[None]:
 
 def show_inspection(found: Inspection) -> None:
     """Data, layers, windows and memory of an experiment that was not trained."""
-    layers = Table(box=box.SIMPLE_HEAD, title=f"{found.spec.experiment}: {found.spec.name}", title_justify="left")
-    for column in ("layer", "kind"):
-        layers.add_column(column, overflow="fold")
-    for column in ("output shape", "parameters"):
-        layers.add_column(column, justify="right", overflow="fold")
-    layers.add_row("input", "", _shape(found.input_shape), "")
-    for row in found.layers:
-        layers.add_row(row.name, row.kind, _shape(row.output_shape), f"{row.parameters:,}" if row.parameters else "")
-    console.print(layers)
+    title = f"{found.spec.experiment}: {found.spec.name}"
+    console.print(layer_table(title, found.input_shape, found.layers))
     train, rows = found.spec.train, found.data["rows"]
     _line("data", f"{', '.join(f'{count:,} {part}' for part, count in rows.items() if count)}; {found.data['task']}")
     _line("parameters", f"{found.parameters:,}, of which {found.trainable:,} are trained")
@@ -83,6 +77,19 @@ def show_inspection(found: Inspection) -> None:
     memory = found.memory
     parts = f"weights {_size(memory.weights)}, gradients {_size(memory.gradients)}, optimizer {_size(memory.optimizer)}"
     _line("memory", f"about {_size(memory.total)}: {parts}, activations {_size(memory.activations)}")
+
+
+def layer_table(title: str, input_shape: tuple[int | None, ...], rows: Sequence[LayerRow]) -> Table:
+    """A model's layers with their shapes and weights."""
+    table = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left")
+    for column in ("layer", "kind"):
+        table.add_column(column, overflow="fold")
+    for column in ("output shape", "parameters"):
+        table.add_column(column, justify="right", overflow="fold")
+    table.add_row("input", "", _shape(input_shape), "")
+    for row in rows:
+        table.add_row(row.name, row.kind, _shape(row.output_shape), f"{row.parameters:,}" if row.parameters else "")
+    return table
 
 
 def show_comparison(found: Comparison, metric: str) -> None:

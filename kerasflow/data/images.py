@@ -85,13 +85,23 @@ def check_images(files: Sequence[Path], root: Path) -> str:
     Raises:
         DataError: the files that are empty, corrupt, or no image of 8 bits a channel.
     """
-    checked = _in_threads(_digest_or_fault, files)
+    checked = digests(files)
     faults = [fault for fault in checked if isinstance(fault, DataError)]
     if faults:
-        more = f"; and {len(faults) - 5} more files" if len(faults) > 5 else ""
-        raise DataError("; ".join(str(fault) for fault in faults[:5]) + more)
+        raise joined(faults)
     names = (file.relative_to(root).as_posix() for file in files)
     return "\n".join(f"{digest} {name}" for name, digest in zip(names, checked, strict=True))
+
+
+def digests(files: Sequence[Path]) -> list[str | DataError]:
+    """SHA-256 (hex) of each file's bytes, or what is wrong with it: empty, corrupt, no image of 8 bits a channel."""
+    return _in_threads(_digest_or_fault, files)
+
+
+def joined(faults: Sequence[DataError]) -> DataError:
+    """One error that names the first five files, and says how many more there are."""
+    more = f"; and {len(faults) - 5} more files" if len(faults) > 5 else ""
+    return DataError("; ".join(str(fault) for fault in faults[:5]) + more)
 
 
 def image_files(folder: Path) -> tuple[Path, ...]:

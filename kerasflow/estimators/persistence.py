@@ -14,6 +14,7 @@ from kerasflow.estimators.portable import portable, trusting
 # What an estimator of kerasflow's is made of, beside scikit-learn's and NumPy's own types.
 TRUSTED = [
     "kerasflow.estimators.classifier.KerasClassifier",
+    "kerasflow.estimators.extractor.FeatureExtractor",
     "kerasflow.estimators.fitted.Fitted",
     "kerasflow.estimators.portable.SavedName",
     "kerasflow.estimators.portable.SavedModel",

@@ -1,8 +1,9 @@
 """Networks that somebody has trained, put to another use: frozen, trained on in stages, or read at any layer.
 
-Owns which layers learn when, the joining of a backbone and a head, and what layers give (taps and features). Takes
-models, and networks from the zoo. Gives models, histories and arrays. Must not know MLflow, files of experiments or
-scikit-learn's estimators.
+Owns which layers learn when, the joining of a backbone and a head, taps (the outputs of any layers, nested ones too, by
+one forward pass), features of images with their cache on disk, and the probe that watches them while a model trains.
+Takes models, networks of the zoo, images as arrays, folders or datasets. Gives models, histories and arrays. Must not
+know run folders, trackers or scikit-learn's rules for estimators.
 """
 
 from __future__ import annotations

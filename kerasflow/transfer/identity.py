@@ -1,0 +1,73 @@
+"""What features depend on, as digests: the network's structure without its names, its weights, its preprocessing."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from kerasflow.data.fingerprint import fingerprint
+from kerasflow.training.keras_internals import flatten_layers, is_seed
+
+# Keras counts its names on within a process: of two models of the same making they differ. What is frozen computes the
+# same.
+_NAMES = frozenset({"name", "keras_history", "input_layers", "output_layers"})
+_LEFT_OUT = frozenset({"trainable", "seed", "build_config", "compile_config"})
+
+
+def structure(model: Any) -> str:
+    """SHA-256 (hex) of what a model computes, but for the values of its variables.
+
+    Names count by the order in which they come. Of layers that are not Keras' own, the source counts, too.
+    """
+    import keras
+
+    places: dict[str, int] = {}
+    config = _anonymous(keras.saving.serialize_keras_object(model)["config"], places)
+    own = {type(layer) for layer in flatten_layers(model) if type(layer).__module__.partition(".")[0] != "keras"}
+    sources = sorted(_source(kind) for kind in own)
+    return hashlib.sha256(json.dumps([config, sources], default=repr).encode()).hexdigest()
+
+
+def weights(model: Any) -> str:
+    """SHA-256 (hex) of the values that a model computes with."""
+    variables = [variable for variable in model.variables if not is_seed(variable)]
+    return fingerprint((str(place), variable.numpy()) for place, variable in enumerate(variables))
+
+
+def effect(function: Callable[[Any], Any] | None, channels: int) -> str:
+    """SHA-256 (hex) of what a function makes of every value of a pixel, as an image `(1, 16, 16, channels)`.
+
+    So a preprocessing is known by what it does, whatever it is called and wherever it is defined.
+    """
+    if function is None:
+        return ""
+    values = np.arange(256 * channels, dtype="float32").reshape(1, 16, 16, channels) / channels
+    return fingerprint([("effect", np.asarray(function(values)))])
+
+
+def _anonymous(part: Any, places: dict[str, int]) -> Any:
+    if isinstance(part, Mapping):
+        return {
+            str(key): _numbered(value, places) if key in _NAMES else _anonymous(value, places)
+            for key, value in part.items()
+            if key not in _LEFT_OUT
+        }
+    return [_anonymous(item, places) for item in part] if isinstance(part, list | tuple) else part
+
+
+def _numbered(part: Any, places: dict[str, int]) -> Any:
+    if isinstance(part, str):
+        return places.setdefault(part, len(places))
+    return [_numbered(item, places) for item in part] if isinstance(part, list | tuple) else part
+
+
+def _source(kind: type) -> str:
+    try:
+        return inspect.getsource(kind)
+    except (OSError, TypeError):  # defined at a prompt
+        return f"{kind.__module__}.{kind.__qualname__}"

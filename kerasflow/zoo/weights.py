@@ -1,0 +1,117 @@
+"""Weights from wherever they lie, into a model that is already built."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kerasflow.errors import BuildError, DataError, sentence
+from kerasflow.zoo.catalogue import Card
+from kerasflow.zoo.networks import Network, names, own
+from kerasflow.zoo.state_dict import assign
+from kerasflow.zoo.torch_file import read_state_dict
+
+if TYPE_CHECKING:
+    import keras
+
+_TORCH = (".pth", ".pt", ".safetensors")
+_KERAS = (".keras", ".h5")
+
+
+def fill(model: keras.Model, found: Card, weights: str | Path | Mapping[str, Any]) -> None:
+    """Gives a model its weights.
+
+    Args:
+        model: of the card's network.
+        weights: a path, or a PyTorch state dict.
+
+    Raises:
+        BuildError: they are another network's; the message names layers and shapes that differ.
+        DataError: the file is missing, damaged or of another kind.
+    """
+    if isinstance(weights, Mapping):
+        _fill_from_torch(model, found, weights, "the state dict")
+        return
+    path = Path(weights)
+    if path.suffix not in _TORCH + _KERAS:
+        known = "'imagenet', 'none', or a path to .weights.h5, .keras, .pth or .safetensors"
+        raise DataError(f"weights must be {known}, got {str(weights)!r}")
+    if not path.is_file():
+        raise DataError(f"{path}: there is no such file of weights")
+    if path.suffix in _TORCH:
+        _fill_from_torch(model, found, read_state_dict(path), str(path))
+    else:
+        _fill_from_keras(model, found, path)
+
+
+def download(found: Card, network: Network) -> Path:
+    """The published weights of one of kerasflow's own networks, from Keras' cache or the network.
+
+    Raises:
+        DataError: none are published, neither has them, or what came is not what was published.
+    """
+    if not network.url:
+        raise DataError(f"{found.name} has no weights to download: {found.weights}; load with weights=PATH, or none")
+    import keras
+
+    file = network.url.rpartition("/")[2]
+    try:
+        path = Path(keras.utils.get_file(file, origin=network.url, cache_subdir="models"))
+    except Exception as error:
+        said = not_downloaded(found, error)
+        if said is None:
+            raise
+        raise said from error
+    with path.open("rb") as opened:
+        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    if not digest.startswith(path.stem.rpartition("-")[2]):
+        raise DataError(f"{path}: is not what was published; delete it, and it is downloaded again")
+    return path
+
+
+def not_downloaded(found: Card, error: Exception) -> DataError | None:
+    """What to say of an error on the way to published weights; None if that is not where it came from."""
+    # Keras names the address but not the path; the call that failed knows both.
+    calls = {frame.f_code.co_name: frame.f_locals for frame, _ in traceback.walk_tb(error.__traceback__)}
+    if "get_file" in calls:
+        path = calls["get_file"].get("download_target", "~/.keras/models")
+        return DataError(
+            f"the weights of {found.name} are neither in Keras' cache nor to be had ({sentence(error)}); "
+            f"connect to a network, put the file at {path}, or load with weights=PATH or none"
+        )
+    if isinstance(error, OSError):
+        said = sentence(error)
+        return DataError(f"the weights of {found.name} in Keras' cache cannot be read ({said}); delete the file")
+    return None
+
+
+def _fill_from_torch(model: keras.Model, found: Card, arrays: Mapping[str, Any], where: str) -> None:
+    network = own(found.name)
+    if network is None:
+        takes = f"{', '.join(names())} take PyTorch's weights, {found.name} those of Keras"
+        raise BuildError(f"{where}: {takes} (.weights.h5, .keras, 'imagenet')")
+    assign(model, network, arrays, f"{where} does not fit {found.name}")
+
+
+def _fill_from_keras(model: keras.Model, found: Card, path: Path) -> None:
+    try:
+        model.load_weights(path)
+    except ValueError as error:
+        raise BuildError(f"{path} does not fit {found.name}: {_differences(str(error))}") from error
+    except Exception as error:  # h5py and zipfile have many
+        raise DataError(f"{path}: cannot be read as weights of Keras: {sentence(error)}") from error
+
+
+def _differences(message: str) -> str:
+    """Keras' own list of layers that took no weights, and the first one's shapes, in one sentence."""
+    layers = re.findall(r"<\w+ name=([^,>]+)", message.partition("List of objects that could not be loaded")[2])
+    shapes = re.search(r"variable\.shape=(\([^)]*\)), Received: value\.shape=(\([^)]*\))", message)
+    if not layers:
+        return sentence(ValueError(message))
+    more = f" and {len(layers) - 5} more" if len(layers) > 5 else ""
+    first = f"; the first is {shapes[1]} here and {shapes[2]} in the file" if shapes else ""
+    return f"layers that differ: {', '.join(layers[:5])}{more}{first}"

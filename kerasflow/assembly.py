@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from kerasflow.errors import TrainingError
 from kerasflow.spec.train import ClassifierSpec
@@ -15,45 +14,13 @@ if TYPE_CHECKING:
     from kerasflow.data import Data
     from kerasflow.spec.experiment import ExperimentSpec
     from kerasflow.spec.train import StopSpec, TrainSpec
-    from kerasflow.training.checkpoint import Checkpoints
-    from kerasflow.training.history import History, Row
+    from kerasflow.training.port import Training
     from kerasflow.training.progress import Verbose
     from kerasflow.training.stop import Rule
     from kerasflow.training.trainer import Trainer
 
 
 SAMPLES = 64  # images that are looked at, whether they are scaled already
-
-
-class Training(Protocol):
-    """One of the ways to train; `kf.Trainer` says what each of these is."""
-
-    @property
-    def is_chief(self) -> bool: ...
-
-    @property
-    def cost(self) -> str: ...
-
-    def check(self, model: Any, x: Any, y: Any = None, *, validation: Any = None) -> None: ...
-
-    def engine_for(self, model: Any, x: Any, y: Any = None) -> tuple[str, str]: ...
-
-    def fit(
-        self,
-        model: Any,
-        x: Any,
-        y: Any = None,
-        *,
-        validation: Any = None,
-        on_epoch: Callable[[Row], None] | None = None,
-        checkpoints: Checkpoints | None = None,
-    ) -> History: ...
-
-    def evaluate(self, model: Any, x: Any, y: Any, engine: str = "graph") -> dict[str, float]: ...
-
-    def predict(self, model: Any, x: Any) -> Any: ...
-
-    def keep(self, folder: Path) -> tuple[str, ...]: ...
 
 
 def assemble(

@@ -20,11 +20,11 @@ from kerasflow.spec.experiment import ExperimentSpec, load_spec
 if TYPE_CHECKING:
     import keras
 
-    from kerasflow.assembly import Training
     from kerasflow.data import Data
     from kerasflow.tracking.folder import RunFolder
     from kerasflow.training.checkpoint import Checkpoints
     from kerasflow.training.history import History
+    from kerasflow.training.port import Training
     from kerasflow.training.progress import Verbose
 
 

@@ -11,12 +11,12 @@ from kerasflow.ending import Mirror
 if TYPE_CHECKING:
     import keras
 
-    from kerasflow.assembly import Training
     from kerasflow.data import Data, Part
     from kerasflow.spec.experiment import ExperimentSpec
     from kerasflow.tracking.folder import RunFolder
     from kerasflow.tracking.port import Context, Tracker
     from kerasflow.training.history import History, Row
+    from kerasflow.training.port import Training
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
 

@@ -31,7 +31,7 @@ folders, rows = [], []
 for labelled in (250, 1000):
     for route, changes in ROUTES.items():
         began = time.perf_counter()
-        named = {"name": f"{route}, {labelled} images", "data.take.train": labelled}
+        named = {"name": f"{route} - {labelled} images", "data.take.train": labelled}
         result = kf.run(spec, changes | named, verbose=0)
         rows.append((route, labelled, result.metrics["test/accuracy"], time.perf_counter() - began))
         folders.append(result.folder)

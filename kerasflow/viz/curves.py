@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -62,6 +63,8 @@ def cost_curves(
         axes.set_title("Cost" if name == "loss" else _spaced(name).capitalize())
         if stop_reason and rows:
             axes.axvline(int(rows[-1]["epoch"]), color=GREY, lw=1.2, ls=":", label="stopped")
+        for place, epoch in enumerate(_stage_ends(rows)):
+            axes.axvline(epoch + 0.5, color=GREY, lw=1.0, label="_" if place else "next stage")
         _mark_best(axes, shown[-1:], best)
         if len(shown) > 1 or best is not None:
             axes.legend(loc="best")
@@ -130,6 +133,11 @@ class _Curve:
 def _curve(rows: Sequence[Row], column: str, label: str, paint: Any, dashes: str) -> _Curve:
     points = [(int(row["epoch"]), float(row[column])) for row in rows if row.get(column) is not None]
     return _Curve(label, paint, dashes, [epoch for epoch, _ in points], [value for _, value in points])
+
+
+def _stage_ends(rows: Sequence[Row]) -> list[int]:
+    """The epochs after which another stage begins."""
+    return [int(a["epoch"]) for a, b in pairwise(rows) if a.get("stage") != b.get("stage")]
 
 
 def _metrics(rows: Sequence[Row]) -> list[str]:

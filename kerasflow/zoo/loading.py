@@ -13,7 +13,7 @@ from kerasflow.spec.arguments import whole
 from kerasflow.spec.document import dotted
 from kerasflow.zoo.catalogue import Card, card, cards
 from kerasflow.zoo.networks import Network, own, upto
-from kerasflow.zoo.weights import download, fill, not_downloaded
+from kerasflow.zoo.weights import fill, find, not_downloaded
 
 if TYPE_CHECKING:
     import keras
@@ -62,13 +62,13 @@ def load(
     if aux_heads and not include_top:
         raise BuildError(f"{found.name}: auxiliary heads are classifiers; leave include_top true to have them")
     top = _Top(include_top, classes or found.classes, classifier_activation, aux_heads)
-    weights = None if isinstance(weights, str) and weights == "none" else weights
     network = own(found.name)
-    if network is None:
-        return _from_keras(found, weights, shape, top)
-    model = _from_spec(found, network, shape, top)
-    if weights is not None:
-        fill(model, found, download(found, network) if _published(weights) else weights)
+    word = weights if isinstance(weights, str) else ""
+    keras_downloads = network is None and word == "imagenet"
+    source = None if weights is None or word == "none" or keras_downloads else find(found, weights)
+    model = _from_spec(found, network, shape, top) if network else _from_keras(found, keras_downloads, shape, top)
+    if source is not None:
+        fill(model, found, source)
     return model
 
 
@@ -80,10 +80,6 @@ class _Top:
     classes: int
     activation: str | None
     aux_heads: bool
-
-
-def _published(weights: object) -> bool:
-    return isinstance(weights, str) and weights == "imagenet"
 
 
 def _shape(found: Card, given: Shape | None) -> Shape | None:
@@ -121,15 +117,13 @@ def _from_spec(found: Card, network: Network, shape: Shape | None, top: _Top) ->
     )
 
 
-def _from_keras(
-    found: Card, weights: str | Path | Mapping[str, Any] | None, shape: Shape | None, top: _Top
-) -> keras.Model:
+def _from_keras(found: Card, download: bool, shape: Shape | None, top: _Top) -> keras.Model:
     import keras
 
     try:
-        model = getattr(keras.applications, found.title)(
+        model: keras.Model = getattr(keras.applications, found.title)(
             include_top=top.include,
-            weights="imagenet" if _published(weights) else None,
+            weights="imagenet" if download else None,
             input_shape=shape,
             classes=top.classes,
             classifier_activation=top.activation,
@@ -141,6 +135,4 @@ def _from_keras(
         if isinstance(error, ValueError | TypeError):
             raise BuildError(f"{found.name}: {sentence(error)}") from error
         raise
-    if weights is not None and not _published(weights):
-        fill(model, found, weights)
     return model

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kerasflow.builders.graph import HeadTask, build
+from kerasflow.builders.plan import plan
 from kerasflow.errors import BuildError, did_you_mean, sentence
 from kerasflow.spec.arguments import whole
 from kerasflow.spec.document import dotted
@@ -106,15 +107,20 @@ def _from_spec(found: Card, network: Network, shape: Shape | None, top: _Top) ->
     heads = network.heads if top.aux_heads else network.heads[:1]
     spec = upto(network.spec, heads if top.include else (network.features,))
     assert shape is not None  # a card of kerasflow's own has one
-    if None in shape and any(layer.kind.startswith("adaptive") for layer in spec.layers):
+    adaptive = {step.name for step in plan(spec).steps if step.kind.startswith("adaptive")}
+    if adaptive and None in shape:
         raise BuildError(f"{found.name}'s classifier must know the size of its images, got input_shape={shape}")
-    return build(
+    model = build(
         spec,
         shape,
         n_outputs=top.classes if top.include else None,
         task=_TASKS[activation],
         where=lambda path: f"{found.name}: {dotted(path)}",
     )
+    pools = (layer for layer in model.layers if layer.name in adaptive)
+    if any(1 in layer.input.shape[1:3] for layer in pools):  # Keras 3.15 pools one pixel in eager mode alone
+        raise BuildError(f"{found.name}'s classifier takes larger images than {shape[0]}×{shape[1]}")
+    return model
 
 
 def _from_keras(found: Card, download: bool, shape: Shape | None, top: _Top) -> keras.Model:

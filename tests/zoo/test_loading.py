@@ -38,6 +38,13 @@ def test_features_of_the_least_size_and_of_others(name: str, shape: Any, feature
     assert model(np.zeros((1, *shape), "float32")).shape == (1, *features)
 
 
+def test_the_least_size_of_alexnets_classifier_works_in_a_graph() -> None:
+    import tensorflow as tf
+
+    model = kf.zoo.load("alexnet", input_shape=(95, 95, 3), classes=2)
+    assert tf.function(model, jit_compile=True)(np.zeros((1, 95, 95, 3), "float32")).shape == (1, 2)
+
+
 def test_lenet5_is_as_the_paper_sizes_it() -> None:
     model = kf.zoo.load("lenet5")
     assert (model.input_shape, model.output_shape) == ((None, 32, 32, 1), (None, 10))
@@ -156,6 +163,7 @@ def test_weights_that_are_not_there_or_of_no_kind_are_told(tmp_path: Path, lenet
     ("arguments", "words"),
     [
         ({"name": "alexnet", "input_shape": (32, 32, 3)}, "at least 63×63, got 32×32"),
+        ({"name": "alexnet", "input_shape": (94, 120, 3)}, "alexnet's classifier takes larger images than 94×120"),
         ({"name": "vgg16", "input_shape": (31, 40, 3)}, "vgg16 takes images of at least 32×32, got 31×40"),
         ({"name": "alexnet", "input_shape": (224, 224)}, "must be (height, width, channels), got (224, 224)"),
         ({"name": "alexnet", "input_shape": (224.0, 224, 3)}, "must be (height, width, channels)"),

@@ -81,7 +81,7 @@ def show_inspection(found: Inspection) -> None:
 
 def layer_table(title: str, input_shape: tuple[int | None, ...], rows: Sequence[LayerRow]) -> Table:
     """A model's layers with their shapes and weights."""
-    table = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title or None, title_justify="left")
     for column in ("layer", "kind"):
         table.add_column(column, overflow="fold")
     for column in ("output shape", "parameters"):

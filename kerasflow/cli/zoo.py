@@ -58,7 +58,7 @@ def _facts(card: Card) -> Table:
     facts = {
         "paper": str(card.paper or ""),
         "made by": card.constructor,
-        "input": f"{_input(card)}, at least {card.min_size} × {card.min_size}" if card.min_size else "",
+        "input": f"{_input(card)}, at least {card.min_size}×{card.min_size}" if card.min_size else "",
         "preprocessing": card.preprocessing,
         "parameters": f"{_count(card)} to train, {card.classes:,} classes" if card.parameters else "",
         "loss weights": ", ".join(f"{name} {weight:g}" for name, weight in card.loss_weights.items()),
@@ -76,7 +76,7 @@ def _facts(card: Card) -> Table:
 
 
 def _input(card: Card) -> str:
-    return " × ".join(map(str, card.input_shape or ()))
+    return "×".join(map(str, card.input_shape or ()))
 
 
 def _count(card: Card) -> str:

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kerasflow.builders.graph import HeadTask, build
+from kerasflow.builders.plan import plan
 from kerasflow.errors import BuildError, did_you_mean, sentence
 from kerasflow.spec.arguments import whole
 from kerasflow.spec.document import dotted
 from kerasflow.zoo.catalogue import Card, card, cards
 from kerasflow.zoo.networks import Network, own, upto
-from kerasflow.zoo.weights import download, fill, not_downloaded
+from kerasflow.zoo.weights import fill, find, not_downloaded
 
 if TYPE_CHECKING:
     import keras
@@ -62,13 +63,13 @@ def load(
     if aux_heads and not include_top:
         raise BuildError(f"{found.name}: auxiliary heads are classifiers; leave include_top true to have them")
     top = _Top(include_top, classes or found.classes, classifier_activation, aux_heads)
-    weights = None if isinstance(weights, str) and weights == "none" else weights
     network = own(found.name)
-    if network is None:
-        return _from_keras(found, weights, shape, top)
-    model = _from_spec(found, network, shape, top)
-    if weights is not None:
-        fill(model, found, download(found, network) if _published(weights) else weights)
+    word = weights if isinstance(weights, str) else ""
+    keras_downloads = network is None and word == "imagenet"
+    source = None if weights is None or word == "none" or keras_downloads else find(found, weights)
+    model = _from_spec(found, network, shape, top) if network else _from_keras(found, keras_downloads, shape, top)
+    if source is not None:
+        fill(model, found, source)
     return model
 
 
@@ -80,10 +81,6 @@ class _Top:
     classes: int
     activation: str | None
     aux_heads: bool
-
-
-def _published(weights: object) -> bool:
-    return isinstance(weights, str) and weights == "imagenet"
 
 
 def _shape(found: Card, given: Shape | None) -> Shape | None:
@@ -110,26 +107,29 @@ def _from_spec(found: Card, network: Network, shape: Shape | None, top: _Top) ->
     heads = network.heads if top.aux_heads else network.heads[:1]
     spec = upto(network.spec, heads if top.include else (network.features,))
     assert shape is not None  # a card of kerasflow's own has one
-    if None in shape and any(layer.kind.startswith("adaptive") for layer in spec.layers):
+    adaptive = {step.name for step in plan(spec).steps if step.kind.startswith("adaptive")}
+    if adaptive and None in shape:
         raise BuildError(f"{found.name}'s classifier must know the size of its images, got input_shape={shape}")
-    return build(
+    model = build(
         spec,
         shape,
         n_outputs=top.classes if top.include else None,
         task=_TASKS[activation],
         where=lambda path: f"{found.name}: {dotted(path)}",
     )
+    pools = (layer for layer in model.layers if layer.name in adaptive)
+    if any(1 in layer.input.shape[1:3] for layer in pools):  # Keras 3.15 pools one pixel in eager mode alone
+        raise BuildError(f"{found.name}'s classifier takes larger images than {shape[0]}×{shape[1]}")
+    return model
 
 
-def _from_keras(
-    found: Card, weights: str | Path | Mapping[str, Any] | None, shape: Shape | None, top: _Top
-) -> keras.Model:
+def _from_keras(found: Card, download: bool, shape: Shape | None, top: _Top) -> keras.Model:
     import keras
 
     try:
-        model = getattr(keras.applications, found.title)(
+        model: keras.Model = getattr(keras.applications, found.title)(
             include_top=top.include,
-            weights="imagenet" if _published(weights) else None,
+            weights="imagenet" if download else None,
             input_shape=shape,
             classes=top.classes,
             classifier_activation=top.activation,
@@ -141,6 +141,4 @@ def _from_keras(
         if isinstance(error, ValueError | TypeError):
             raise BuildError(f"{found.name}: {sentence(error)}") from error
         raise
-    if weights is not None and not _published(weights):
-        fill(model, found, weights)
     return model

@@ -1,4 +1,4 @@
-"""Weights from wherever they lie, into a model that is already built."""
+"""Weights from wherever they lie, into a model."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kerasflow.errors import BuildError, DataError, sentence
 from kerasflow.zoo.catalogue import Card
@@ -22,30 +22,62 @@ _TORCH = (".pth", ".pt", ".safetensors")
 _KERAS = (".keras", ".h5")
 
 
-def fill(model: keras.Model, found: Card, weights: str | Path | Mapping[str, Any]) -> None:
-    """Gives a model its weights.
+class Source(NamedTuple):
+    """Weights at hand: PyTorch's arrays by name, or a file of Keras'; `where` names them in messages."""
+
+    where: str
+    held: Mapping[str, Any] | Path
+
+
+def find(found: Card, weights: str | Path | Mapping[str, Any]) -> Source:
+    """What was asked for, read as far as can be without a model, so that no model is built for nothing.
 
     Args:
-        model: of the card's network.
-        weights: a path, or a PyTorch state dict.
+        found: the network that they are for.
+        weights: `"imagenet"` for one of kerasflow's own networks, a path, or a PyTorch state dict.
+
+    Raises:
+        BuildError: they are of a kind that the network does not take.
+        DataError: the file is missing, damaged or of another kind.
+    """
+    network = own(found.name)
+    if isinstance(weights, Mapping):
+        source = Source("the state dict", weights)
+    else:
+        path = download(found, network) if network and weights == "imagenet" else Path(weights)
+        if path.suffix not in _TORCH + _KERAS:
+            known = "'imagenet', 'none', or a path to .weights.h5, .keras, .pth or .safetensors"
+            raise DataError(f"weights must be {known}, got {str(weights)!r}")
+        if not path.is_file():
+            raise DataError(f"{path}: there is no such file of weights")
+        if path.suffix in _KERAS:
+            return Source(str(path), path)
+        source = Source(str(path), read_state_dict(path))
+    if network is None:
+        takes = f"{', '.join(names())} take PyTorch's weights, {found.name} those of Keras"
+        raise BuildError(f"{source.where}: {takes} (.weights.h5, .keras, 'imagenet')")
+    return source
+
+
+def fill(model: keras.Model, found: Card, source: Source) -> None:
+    """Gives a model of the card's network its weights.
 
     Raises:
         BuildError: they are another network's; the message names layers and shapes that differ.
-        DataError: the file is missing, damaged or of another kind.
+        DataError: the file is damaged.
     """
-    if isinstance(weights, Mapping):
-        _fill_from_torch(model, found, weights, "the state dict")
+    prefix = f"{source.where} does not fit {found.name}"
+    if isinstance(source.held, Mapping):
+        network = own(found.name)
+        assert network is not None  # `find` gives arrays for no other
+        assign(model, network, source.held, prefix)
         return
-    path = Path(weights)
-    if path.suffix not in _TORCH + _KERAS:
-        known = "'imagenet', 'none', or a path to .weights.h5, .keras, .pth or .safetensors"
-        raise DataError(f"weights must be {known}, got {str(weights)!r}")
-    if not path.is_file():
-        raise DataError(f"{path}: there is no such file of weights")
-    if path.suffix in _TORCH:
-        _fill_from_torch(model, found, read_state_dict(path), str(path))
-    else:
-        _fill_from_keras(model, found, path)
+    try:
+        model.load_weights(source.held)
+    except ValueError as error:
+        raise BuildError(f"{prefix}: {_differences(str(error))}") from error
+    except Exception as error:  # h5py and zipfile have many
+        raise DataError(f"{source.where}: cannot be read as weights of Keras: {sentence(error)}") from error
 
 
 def download(found: Card, network: Network) -> Path:
@@ -87,23 +119,6 @@ def not_downloaded(found: Card, error: Exception) -> DataError | None:
         said = sentence(error)
         return DataError(f"the weights of {found.name} in Keras' cache cannot be read ({said}); delete the file")
     return None
-
-
-def _fill_from_torch(model: keras.Model, found: Card, arrays: Mapping[str, Any], where: str) -> None:
-    network = own(found.name)
-    if network is None:
-        takes = f"{', '.join(names())} take PyTorch's weights, {found.name} those of Keras"
-        raise BuildError(f"{where}: {takes} (.weights.h5, .keras, 'imagenet')")
-    assign(model, network, arrays, f"{where} does not fit {found.name}")
-
-
-def _fill_from_keras(model: keras.Model, found: Card, path: Path) -> None:
-    try:
-        model.load_weights(path)
-    except ValueError as error:
-        raise BuildError(f"{path} does not fit {found.name}: {_differences(str(error))}") from error
-    except Exception as error:  # h5py and zipfile have many
-        raise DataError(f"{path}: cannot be read as weights of Keras: {sentence(error)}") from error
 
 
 def _differences(message: str) -> str:

@@ -18,7 +18,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from kerasflow import zoo
-from kerasflow.errors import BuildError, sentence
+from kerasflow.errors import BuildError, DataError, sentence
 from kerasflow.estimators.portable import as_data, from_data, is_portable
 from kerasflow.transfer.cache import FeatureCache, Features
 from kerasflow.transfer.extraction import Extraction
@@ -211,6 +211,11 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         else:
             card = zoo.card(self.backbone)
             shape = card.input_shape or (None, None, 3)
+            if self.image_size is None and size is not None and min(size) < (card.min_size or 1):
+                raise DataError(
+                    f"{card.name} takes images of at least {card.min_size} × {card.min_size} pixels, got "
+                    f"{size[0]} × {size[1]}; image_size=(height, width) enlarges them"
+                )
             network = _lent(made, _of_zoo, card.name, self.weights, (*(size or shape[:2]), shape[-1]))
             own = card.name
         return network, own if self.preprocess == "auto" else self.preprocess

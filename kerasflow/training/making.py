@@ -19,6 +19,9 @@ from kerasflow.training.keras_internals import all_variables, flatten_layers
 _LEFT_OUT = re.compile(r"_?name|.*path|seed|.*initializer|_auto_config|_self_.*|_loss_ids|_?nodes.*")
 
 
+# Where a config calls layers by their names.
+_WIRING = ("keras_history", "input_layers", "output_layers")
+
 _PLAIN_VALUES = ("__tuple__", "__numpy__", "__keras_tensor__", "__ellipsis__", "__slice__")
 
 
@@ -49,9 +52,10 @@ def making(model: Any) -> str | None:
             [keras.config.floatx(), keras.config.epsilon()],
         ]
         text = json.dumps(told, default=_text)
+        words = json.dumps(_without_wiring(told[0]), default=_text)  # a layer may be called relu, and be none
     except (_ForeignPart, NotImplementedError, TypeError, ValueError):
         return None
-    return _without_names(text, [layer.name for layer in layers])
+    return _without_names(text, [layer.name for layer in layers]) + words
 
 
 def _text(value: Any) -> str:
@@ -76,6 +80,13 @@ def _plain(config: Any) -> Any:
             del kept["learning_rate"]
         return {str(key): _plain(value) for key, value in kept.items()}
     return [_plain(value) for value in config] if isinstance(config, list | tuple) else config
+
+
+def _without_wiring(plain: Any) -> Any:
+    """A plain config without the places in which layers' names stand: what words are left are no names."""
+    if isinstance(plain, Mapping):
+        return {key: _without_wiring(value) for key, value in plain.items() if key not in _WIRING}
+    return [_without_wiring(value) for value in plain] if isinstance(plain, list) else plain
 
 
 def _attributes(part: Any) -> dict[str, Any]:

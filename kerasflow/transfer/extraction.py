@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from math import prod
 from typing import Any
@@ -80,7 +81,11 @@ class Extraction:
         self._check(images)
         if cache is None:
             return self._in_memory(images)
-        key = cache.key({"network": self.identity(), "images": images.digest()})
+        with ThreadPoolExecutor(1) as pool:  # digests leave the interpreter to others
+            content = pool.submit(images.digest)
+            key = cache.key(
+                {**self._settings, "weights": identity.weights(self.taps.model), "images": content.result()}
+            )
         features = cache.read(key)
         if features is not None:
             return features
@@ -111,21 +116,17 @@ class Extraction:
             shapes = {path: tuple(tensor.shape[1:]) for path, tensor in found.items()}
         return {path: prod(map(int, found)) for path, found in shapes.items()}  # type: ignore[arg-type]  # no None is left
 
-    def identity(self) -> dict[str, Any]:
-        """All that features depend on but the images, as JSON-ready facts: equal where the features are."""
+    @cached_property
+    def _settings(self) -> dict[str, Any]:
+        """All that features depend on but weights and images, as JSON-ready facts: equal where the features are."""
         every = [call.nodes for call in calls_of(self.taps.model)]
         return {
-            "structure": self._structure,
-            "weights": identity.weights(self.taps.model),
+            "structure": identity.structure(self.taps.model),
             "layers": [every.index(call.nodes) for call in self.taps.calls.values()],
             "pooling": self.taps.pooling,
             "image_size": self.image_size,
             "preprocess": identity.effect(self.preprocess, self.input_shape[-1]),
         }
-
-    @cached_property
-    def _structure(self) -> str:
-        return identity.structure(self.taps.model)
 
     def _width(self, images: Images) -> int:
         return sum(self.sizes(images.shape).values())

@@ -9,6 +9,8 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from PIL import Image
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
@@ -102,6 +104,14 @@ def test_a_keras_file_is_a_backbone(network, tmp_path) -> None:
         kf.FeatureExtractor(str(tmp_path / "broken.keras")).fit(IMAGES)
 
 
+def test_folders_and_datasets_are_images_too(extractor, tmp_path) -> None:
+    for number, image in enumerate(IMAGES[:5]):
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
+    expected = extractor.transform(IMAGES[:5])
+    for given in (tmp_path, tf.data.Dataset.from_tensor_slices((IMAGES[:5], LABELS[:5])).batch(2)):
+        np.testing.assert_allclose(clone(extractor).fit_transform(given), expected, atol=1e-6)
+
+
 def test_what_was_fitted_counts_whatever_is_set_later(network) -> None:
     extractor = kf.FeatureExtractor(network, layer="near").fit(IMAGES)
     extractor.set_params(layer="far")
@@ -167,6 +177,11 @@ def test_pretrained_features_beat_pixels_on_real_images(assets, mobilenet) -> No
 
     with pytest.raises(DataError, match="multiply them by 255"):
         features.transform(x / 255)
+
+
+def test_images_too_small_for_a_network_are_told_before_it_is_made() -> None:
+    with pytest.raises(DataError, match=r"at least 32 × 32 pixels, got 8 × 8; image_size=\(height, width\) enlarges"):
+        kf.FeatureExtractor("mobilenet_v2", weights=None).fit(IMAGES)
 
 
 def test_a_network_that_nobody_knows_is_told_with_the_near_name() -> None:

@@ -137,6 +137,13 @@ def with_bias_not_decayed():
     return made
 
 
+def named_after_its_activation(word):
+    layers = [LAYERS.Dense(4, word, name=word), LAYERS.Dense(3, "softmax")]
+    made = keras.Sequential([keras.Input((4,)), *layers])
+    made.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return made
+
+
 def with_a_frozen_layer():
     made = model()
     made.layers[1].trainable = False
@@ -159,8 +166,19 @@ def test_names_rates_seeds_and_weights_are_no_part_of_the_making():
         (model, lambda: model(learning_rate=keras.optimizers.schedules.CosineDecay(0.01, 10))),
         (lambda: model(weight_decay=0.1), with_bias_not_decayed),
         (lambda: adapted(1.0), lambda: adapted(2.0)),
+        (lambda: named_after_its_activation("relu"), lambda: named_after_its_activation("tanh")),
     ],
-    ids=["units", "rate", "rate changed later", "frozen", "clipping", "schedule", "decay", "adapted statistics"],
+    ids=[
+        "units",
+        "rate",
+        "rate changed later",
+        "frozen",
+        "clipping",
+        "schedule",
+        "decay",
+        "adapted statistics",
+        "name that is a word",
+    ],
 )
 def test_what_a_trace_freezes_is_part_of_the_making(one, other):
     assert built(one()) is not None

@@ -13,7 +13,7 @@ from kerasflow.spec.base import Listed, Part
 from kerasflow.spec.blocks import BlockSpec, check_filled, parse_blocks
 from kerasflow.spec.document import Document, DocumentPath, open_document, split_path
 from kerasflow.spec.faults import Found, refuse, short, spec_error
-from kerasflow.spec.layers import INPUT, LayerSpec, check_wiring, parse_layers
+from kerasflow.spec.layers import LayerSpec, parse_graph
 from kerasflow.spec.overriding import override
 
 
@@ -41,39 +41,17 @@ class ModelSpec(Part):
         for key in given:
             if key not in cls.model_fields:
                 found.append(((str(key),), f"is not known here{did_you_mean(str(key), cls.model_fields)}"))
-        if given.get("layers") is None:
-            found.append((("layers",), "is required"))
         blocks = parse_blocks(given.get("blocks") or {}, found)
-        names = {key: _names(given.get(key), (key,), found) for key in ("inputs", "outputs")}
         known = {name: block.parameters for name, block in blocks.items()}
-        layers = (
-            parse_layers(given["layers"], ("layers",), known, set(), found) if given.get("layers") is not None else []
-        )
-        given_names = check_wiring(layers, set(names["inputs"]) or {INPUT}, ("layers",), found)
-        for index, name in enumerate(names["outputs"]):
-            if name not in given_names:
-                found.append((("outputs", index), f"no layer is named {short(name)}{did_you_mean(name, given_names)}"))
+        graph = parse_graph(given, (), known, set(), found)
         if not found:
-            check_filled(layers, blocks, found)
+            check_filled(graph["layers"], blocks, found)
         refuse(found)
-        return {"layers": tuple(layers), "blocks": blocks, **names}
+        return {"blocks": blocks, **graph}
 
     @model_serializer(mode="wrap")
     def _write(self, handler: Any) -> dict[str, Any]:
         return {key: value for key, value in handler(self).items() if value or key == "layers"}
-
-
-def _names(given: Any, path: DocumentPath, found: Found) -> tuple[str, ...]:
-    if given is None:
-        return ()
-    if (
-        isinstance(given, list | tuple)
-        and all(isinstance(name, str) for name in given)
-        and len(set(given)) == len(given)
-    ):
-        return tuple(given)
-    found.append((path, f"must be a list of different names, got {short(given)}"))
-    return ()
 
 
 def as_model_spec(given: ModelSpec | dict[str, Any]) -> ModelSpec:

@@ -30,6 +30,7 @@ _HOME = {
     "build": "kerasflow.builders.graph",
     "cnn": "kerasflow.spec.recipes",
     "compare": "kerasflow.comparison",
+    "describe": "kerasflow.builders.describe",
     "fit": "kerasflow.training.trainer",
     "load": "kerasflow.estimators.persistence",
     "load_spec": "kerasflow.spec.experiment",
@@ -45,6 +46,7 @@ _HOME = {
 __all__ = sorted(_HOME)
 
 if TYPE_CHECKING:
+    from kerasflow.builders.describe import describe as describe
     from kerasflow.builders.graph import build as build
     from kerasflow.comparison import compare as compare
     from kerasflow.errors import BuildError as BuildError

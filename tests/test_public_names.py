@@ -29,6 +29,7 @@ PUBLIC = {
     "build",
     "cnn",
     "compare",
+    "describe",
     "fit",
     "load",
     "load_spec",

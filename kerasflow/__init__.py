@@ -33,6 +33,7 @@ _HOME = {
     "build": "kerasflow.transfer.joining",
     "cnn": "kerasflow.spec.recipes",
     "compare": "kerasflow.comparison",
+    "describe": "kerasflow.builders.describe",
     "fit": "kerasflow.training.trainer",
     "load": "kerasflow.estimators.persistence",
     "load_spec": "kerasflow.spec.experiment",
@@ -54,6 +55,7 @@ __all__ = sorted(_HOME)
 
 if TYPE_CHECKING:
     from kerasflow import zoo as zoo
+    from kerasflow.builders.describe import describe as describe
     from kerasflow.comparison import compare as compare
     from kerasflow.errors import BuildError as BuildError
     from kerasflow.errors import DataError as DataError

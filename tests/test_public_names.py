@@ -32,6 +32,7 @@ PUBLIC = {
     "build",
     "cnn",
     "compare",
+    "describe",
     "fit",
     "load",
     "load_spec",

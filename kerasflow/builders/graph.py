@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
+from kerasflow.builders.calls import call, operate
 from kerasflow.builders.objects import make, seeded
 from kerasflow.builders.plan import Plan, Step, plan
 from kerasflow.builders.precision import Precision, computing_in, of_weights
 from kerasflow.errors import BuildError, sentence
 from kerasflow.spec.document import DocumentPath, dotted
-from kerasflow.spec.layers import HEAD
 from kerasflow.spec.model import ModelSpec, as_model_spec
+from kerasflow.spec.wiring import HEAD, MODEL, OP, REUSE
 
 if TYPE_CHECKING:
     import keras
 
 Shape = tuple[int | None, ...]
 HeadTask = Literal["classification", "binary", "multiclass", "multilabel", "regression"]
+
+Sizes = dict[str, tuple[Shape, ...]]
+"""Of each model in the model that is called with several sizes: its inputs' shapes, open where these differ."""
 
 
 def build(
@@ -49,9 +53,17 @@ def build(
         SpecError: the spec, given as a dict, has faults.
         BuildError: layers do not fit together; the message names the layer and both shapes.
     """
-    checked = as_model_spec(spec)
-    with seeded(seed), computing_in(precision):
-        return _Builder(plan(checked), input_shape, n_outputs, task, where or _plain).model()
+    layout = plan(as_model_spec(spec))
+    sizes: Sizes = {}
+    while True:
+        with seeded(seed), computing_in(precision):
+            builder = _Builder(layout, input_shape, n_outputs, task, where or _plain, sizes)
+            try:
+                model = builder.model()
+            except _AnotherSize:
+                continue
+        builder.check_size(model.outputs)
+        return model
 
 
 def apply(
@@ -72,43 +84,64 @@ def apply(
     Raises:
         BuildError: as `build` does.
     """
-    builder = _Builder(plan(spec), tuple(tensor.shape[1:]), n_outputs, task, where or _plain)
-    return builder.outputs([tensor])
+    layout = plan(spec)
+    sizes: Sizes = {}
+    while True:
+        builder = _Builder(layout, tuple(tensor.shape[1:]), n_outputs, task, where or _plain, sizes)
+        try:
+            outputs = builder.outputs([tensor])
+        except _AnotherSize:
+            continue
+        builder.check_size(outputs)
+        return outputs
 
 
 def _plain(path: DocumentPath) -> str:
     return dotted(path)
 
 
+class _AnotherSize(Exception):
+    """A model in the model is reused on inputs of another size; `sizes` now knows, and all is to be built anew."""
+
+
 class _Builder:
     def __init__(
-        self, layout: Plan, input_shape: Any, n_outputs: Any, task: Any, where: Callable[[DocumentPath], str]
+        self,
+        layout: Plan,
+        input_shape: Any,
+        n_outputs: Any,
+        task: Any,
+        where: Callable[[DocumentPath], str],
+        sizes: Sizes,
+        place: str = "",
     ) -> None:
         self.layout, self.n_outputs, self.task, self.where = layout, n_outputs, task, where
+        self.sizes, self.place = sizes, place
         self.shapes = self._input_shapes(input_shape)
         self.tensors: dict[str, Any] = {}
+        self.layers: dict[str, Any] = {}
 
-    def model(self) -> keras.Model:
+    def model(self, name: str | None = None) -> keras.Model:
         import keras
 
         inputs = [_input(name, self.shapes[name]) for name in self.layout.inputs]
         outputs = self.outputs(inputs)
-        return keras.Model(inputs if len(inputs) > 1 else inputs[0], outputs if len(outputs) > 1 else outputs[0])
+        return keras.Model(
+            inputs if len(inputs) > 1 else inputs[0], outputs if len(outputs) > 1 else outputs[0], name=name
+        )
 
     def outputs(self, inputs: list[Any]) -> list[Any]:
         self.tensors = dict(zip(self.layout.inputs, inputs, strict=True))
         for step in self.layout.steps:
             self.tensors[step.name] = self._apply(step)
-        outputs = [self.tensors[name] for name in self.layout.outputs]
-        self._check_size(outputs)
-        return outputs
+        return [self.tensors[name] for name in self.layout.outputs]
 
     def _apply(self, step: Step) -> Any:
         taken = [self.tensors[name] for name in step.inputs]
         shown = " and ".join(str(tuple(t.shape[1:])) for t in taken)
-        layer = self._layer(step, taken)
+        called = self._called(step, taken)
         try:
-            result = _call(layer, taken)
+            result = called(taken)
         except Exception as error:
             message = (
                 f"{self.where(step.path)}: layer {step.name!r} cannot take an input of shape {shown}: {sentence(error)}"
@@ -120,6 +153,57 @@ class _Builder:
                 "gives one; leave out the argument that asks for more, such as return_state"
             )
         return result
+
+    def _called(self, step: Step, taken: list[Any]) -> Callable[[list[Any]], Any]:
+        """What turns a step's inputs into its output; a layer is kept, for the steps that reuse it."""
+        if step.kind == OP:
+            ((operation, arguments),) = step.arguments.items()
+            return partial(operate, operation, arguments, step.name)
+        if step.kind == REUSE:
+            layer = self.layers[step.arguments["layer"]]
+            self._see_size(layer, taken)
+            return partial(call, layer)
+        layer = self._nested(step, taken) if step.kind == MODEL else self._layer(step, taken)
+        self.layers[step.name] = layer
+        return partial(call, layer)
+
+    def _nested(self, step: Step, taken: list[Any]) -> keras.Model:
+        import keras
+
+        layout = plan(as_model_spec(step.arguments))
+        if len(layout.inputs) != len(taken):
+            raise BuildError(
+                f"{self.where(step.path)}: model {step.name!r} takes {len(layout.inputs)} inputs "
+                f"({', '.join(layout.inputs)}), got {len(taken)}"
+            )
+        place = f"{self.place}{step.name}"
+        shapes = self.sizes.get(place) or [tuple(tensor.shape[1:]) for tensor in taken]
+        inside = _Builder(
+            layout,
+            dict(zip(layout.inputs, shapes, strict=True)),
+            self.n_outputs,
+            self.task,
+            lambda path: self.where((*step.path, *path)),
+            self.sizes,
+            f"{place}.",
+        )
+        with keras.name_scope(step.name):  # so that no two variables have one path
+            return inside.model(step.name)
+
+    def _see_size(self, layer: Any, taken: list[Any]) -> None:
+        """A model in the model is built for one size, which must hold for every use."""
+        import keras
+
+        if not isinstance(layer, keras.Model):
+            return
+        built, now = ([tuple(tensor.shape[1:]) for tensor in tensors] for tensors in (layer.inputs, taken))
+        if [len(shape) for shape in built] != [len(shape) for shape in now]:
+            return  # which Keras refuses
+        pairs = zip(built, now, strict=True)
+        common = [tuple(a if a == b else None for a, b in zip(*pair, strict=True)) for pair in pairs]
+        if common != built:
+            self.sizes[self.place + layer.name] = tuple(common)
+            raise _AnotherSize
 
     def _layer(self, step: Step, taken: list[Any]) -> Any:
         try:
@@ -160,7 +244,7 @@ class _Builder:
             )
         return {names[0]: (given,) if isinstance(given, int) else tuple(given)}
 
-    def _check_size(self, outputs: list[Any]) -> None:
+    def check_size(self, outputs: list[Any]) -> None:
         """A last layer that is no head must still give as many numbers as the task has."""
         kinds = {step.name: step for step in self.layout.steps}
         if len(outputs) > 1 or not isinstance(self.n_outputs, int):
@@ -182,15 +266,3 @@ def _input(name: str, shape: Shape) -> Any:
     except (TypeError, ValueError):
         message = f"the input_shape of {name!r} must hold sizes >= 0, or None where they vary, got {shape}"
         raise BuildError(message) from None
-
-
-def _call(layer: Any, inputs: list[Any]) -> Any:
-    """Calls a layer as its `call` wants it: one tensor, a list, or query and value apart."""
-    required = [
-        p
-        for p in inspect.signature(layer.call).parameters.values()
-        if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-    ]
-    if len(required) > 1:  # attention over (query, value); self-attention for one input
-        return layer(*(inputs * len(required) if len(inputs) == 1 else inputs))
-    return layer(inputs[0] if len(inputs) == 1 else inputs)

@@ -6,12 +6,13 @@ import random
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 from kerasflow.errors import BuildError, sentence
 from kerasflow.spec import catalogue
 from kerasflow.spec.arguments import kind_of
-from kerasflow.spec.catalogue import Kind
+from kerasflow.spec.catalogue import Entry, Kind
 from kerasflow.spec.named import Loss, Metric, Optimizer
 
 _DRAWING = threading.RLock()  # Python's generator is every thread's
@@ -23,17 +24,19 @@ def make(kind: Kind, name: str, arguments: dict[str, Any]) -> Any:
     Raises:
         BuildError: the constructor refuses its arguments; the message is its own, without a path.
     """
-    import keras
-
     entry = catalogue.find(kind, name)
     if entry is None:
         raise BuildError(f"keras.{kind} has no {name!r}{catalogue.near(kind, name)}")
-    module = keras.optimizers.schedules if kind == "schedules" else getattr(keras, kind)
     given = {key: _nested(key, value) for key, value in arguments.items()}
     try:
-        return getattr(module, entry.keras_name)(**given)
+        return imported(entry)(**given)
     except (ValueError, TypeError, AttributeError, IndexError, KeyError, OverflowError, NotImplementedError) as error:
         raise BuildError(sentence(error)) from error
+
+
+def imported(entry: Entry) -> Any:
+    """The class or function that an entry of the catalogue stands for."""
+    return getattr(import_module(entry.module), entry.keras_name)
 
 
 def _nested(argument: str, value: Any) -> Any:

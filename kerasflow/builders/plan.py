@@ -8,8 +8,9 @@ from typing import Any
 
 from kerasflow.spec.blocks import fill
 from kerasflow.spec.document import DocumentPath
-from kerasflow.spec.layers import INPUT, LayerSpec
+from kerasflow.spec.layers import LayerSpec
 from kerasflow.spec.model import ModelSpec
+from kerasflow.spec.wiring import INPUT, REUSE
 
 
 @dataclass(frozen=True)
@@ -18,8 +19,8 @@ class Step:
 
     Attributes:
         name: the Keras layer's, unique in the model; a block's layers carry the block's name and a dot in front.
-        kind: its name in the catalogue, or `head`.
-        arguments: its constructor's, a block's parameters filled in.
+        kind: its name in the catalogue, or one of the spec's own: `head`, `model`, `reuse`, `op`.
+        arguments: what stands behind its kind, a block's parameters filled in; what is reused by the name of its step.
         inputs: names of the steps or model inputs that it takes.
         path: where in the spec it stands.
     """
@@ -67,17 +68,25 @@ class _Layout:
         for index, layer in enumerate(layers):
             inputs = tuple(scope[name] for name in layer.inputs) if layer.inputs else (before,)
             for _ in range(int(fill(layer.repeat, parameters))):
-                before = self._one(layer, (*path, index), inputs, prefix, parameters)
+                before = self._one(layer, (*path, index), inputs, scope, prefix, parameters)
                 inputs = (before,)
             if layer.name:
                 scope[layer.name] = before
         return before
 
     def _one(
-        self, layer: LayerSpec, path: DocumentPath, inputs: tuple[str, ...], prefix: str, parameters: Mapping[str, Any]
+        self,
+        layer: LayerSpec,
+        path: DocumentPath,
+        inputs: tuple[str, ...],
+        scope: dict[str, str],
+        prefix: str,
+        parameters: Mapping[str, Any],
     ) -> str:
         name = self._unique(prefix, layer)
         arguments = {key: fill(value, parameters) for key, value in layer.arguments.items()}
+        if layer.kind == REUSE:
+            arguments = {"layer": scope[arguments["layer"]]}
         block = self.spec.blocks.get(layer.kind)
         if block is None:
             self.steps.append(Step(name, layer.kind, arguments, inputs, (*path, layer.kind)))

@@ -15,6 +15,7 @@ from kerasflow.spec.faults import Found, short
 _WORD_OF_KIND = {
     "layers": "layer", "optimizers": "optimizer", "losses": "loss", "metrics": "metric", "initializers": "initializer",
     "regularizers": "regularizer", "constraints": "constraint", "activations": "activation", "schedules": "schedule",
+    "ops": "operation",
 }  # fmt: skip
 
 

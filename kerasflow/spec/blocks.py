@@ -10,11 +10,12 @@ from kerasflow.spec.arguments import whole
 from kerasflow.spec.base import Listed, Part
 from kerasflow.spec.document import DocumentPath, dotted
 from kerasflow.spec.faults import Found, short
-from kerasflow.spec.layers import BESIDE, HEAD, INPUT, LayerSpec, check_kind, check_wiring, parse_layers
+from kerasflow.spec.layers import BESIDE, LayerSpec, check_kind, parse_layers
+from kerasflow.spec.wiring import INPUT, MODEL, OWN, check_wiring
 
 # More than any network that anyone has trained: blocks of blocks and repeats can write out without end.
 _MOST_LAYERS = 10_000
-_NOT_A_BLOCK = (HEAD, INPUT, *BESIDE)
+_NOT_A_BLOCK = (*OWN, INPUT, *BESIDE)
 
 
 class BlockSpec(Part):
@@ -57,9 +58,9 @@ def parse_blocks(given: Any, found: Found) -> dict[str, BlockSpec]:
     blocks = {}
     for name, own in parameters.items():
         raw = given[name].model_dump() if isinstance(given[name], BlockSpec) else given[name]
-        path: DocumentPath = ("blocks", name, "layers")
-        layers = parse_layers(raw["layers"], path, parameters, set(own), found)
-        check_wiring(layers, {INPUT}, path, found)
+        path: DocumentPath = ("blocks", name)
+        layers = parse_layers(raw["layers"], (*path, "layers"), parameters, set(own), found)
+        check_wiring(layers, (INPUT,), (), path, found)
         blocks[name] = BlockSpec.model_construct(parameters=own, layers=tuple(layers))
     for name in blocks:
         way = _way_back(name, blocks)
@@ -118,7 +119,7 @@ class _Uses:
     def _written_out(self, layer: LayerSpec, arguments: Mapping[str, Any], use: DocumentPath) -> int:
         block = self.blocks.get(layer.kind)
         if block is None:
-            return 1
+            return _written_out(arguments) if layer.kind == MODEL else 1
         parameters = {**block.parameters, **arguments}
         key = (layer.kind, repr(parameters))
         if key not in self._known:
@@ -137,3 +138,12 @@ class _Uses:
             check_kind(layer.kind, arguments, here, {}, wrong)
         self.found += [(use, f"{dotted(path)} {message}") for path, message in wrong]
         return (repeat if whole(repeat) else 1) * self._written_out(layer, arguments, use)
+
+
+def _written_out(model: Mapping[str, Any]) -> int:
+    """The layers of a model in the model, in the form in which it is written."""
+    return sum(
+        int(layer.get("repeat", 1)) * (_written_out(layer[MODEL]) if MODEL in layer else 1)
+        for layer in model.get("layers", ())
+        if whole(layer.get("repeat", 1))
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
@@ -27,6 +27,7 @@ Kind = Literal[
     "constraints",
     "activations",
     "schedules",
+    "ops",
 ]
 
 # Keras' own short names for some losses and metrics, which `keras.losses.get` takes.
@@ -41,7 +42,7 @@ _SHORT = {
 }
 
 
-# The class that a kind's others are made from; an activation is a function.
+# The class that a kind's others are made from; activations and operations are functions.
 _BASE: dict[Kind, str | None] = {
     "layers": "Layer",
     "optimizers": "Optimizer",
@@ -52,7 +53,13 @@ _BASE: dict[Kind, str | None] = {
     "constraints": "Constraint",
     "activations": None,
     "schedules": "LearningRateSchedule",
+    "ops": None,
 }
+# Folders of Keras' source that hold a kind, where they are not named like it. The networks of keras.applications bring
+# layers along that `keras.layers` does not export.
+_FOLDERS: dict[Kind, tuple[str, ...]] = {"layers": ("layers", "applications"), "schedules": ("optimizers",)}
+# Where the source keeps what it does not export.
+_OWN = "keras.src."
 # Exported beside what a spec can choose.
 _NOT_CHOSEN = {*_BASE.values(), "Wrapper", "deserialize", "get", "serialize"}
 
@@ -73,6 +80,7 @@ class Entry:
     Attributes:
         name: the name that a spec uses, e.g. `max_pooling2d`.
         keras_name: the name in the Keras module, e.g. `MaxPooling2D`.
+        module: where it is imported from, e.g. `keras.layers`.
         aliases: other names that Keras has for it, e.g. `max_pool2d`; a spec that uses one means the same.
         arguments: the constructor's, in order; the first takes a bare value.
         summary: the first line of its docstring.
@@ -80,6 +88,7 @@ class Entry:
 
     name: str
     keras_name: str
+    module: str
     aliases: tuple[str, ...] = ()
     arguments: dict[str, Argument] = field(default_factory=dict)
     summary: str = ""
@@ -96,18 +105,18 @@ class Entry:
 @cache
 def entries(kind: Kind) -> dict[str, Entry]:
     """Everything of one kind that the installed Keras exports, by the name that a spec uses, sorted."""
-    package, export = ("optimizers", "keras.optimizers.schedules.") if kind == "schedules" else (kind, f"keras.{kind}.")
-    source = _Source(_folder() / package)
+    public = "keras.optimizers.schedules" if kind == "schedules" else f"keras.{kind}"
+    source = _Source([_folder() / folder for folder in _FOLDERS.get(kind, (kind,))])
     found: dict[str, Entry] = {}
-    for node, exported in source.exported:
-        names = [full.removeprefix(export) for full in exported if full.startswith(export)]
-        names = [short for short in names if "." not in short]
-        if not names or node.name in _NOT_CHOSEN or not source.is_a(node, _BASE[kind]):
+    for node, paths in source.found:
+        split = [path.rpartition(".") for path in paths]
+        homes = {name: home for home, _, name in split if home == public or home.startswith(_OWN)}
+        if not homes or node.name in _NOT_CHOSEN or not source.is_a(node, _BASE[kind]):
             continue
-        keras_name = node.name if node.name in names else names[0]
+        keras_name = node.name if node.name in homes else next(iter(homes))
         name = snake_case(keras_name)
-        aliases = dict.fromkeys(alias for other in names if (alias := snake_case(other)) != name)
-        found[name] = Entry(name, keras_name, tuple(aliases), source.arguments(node), _summary(node))
+        aliases = dict.fromkeys(alias for other in homes if (alias := snake_case(other)) != name)
+        found[name] = Entry(name, keras_name, homes[keras_name], tuple(aliases), source.arguments(node), _summary(node))
     return dict(sorted(found.items()))
 
 
@@ -165,21 +174,22 @@ def _summary(node: ast.ClassDef | ast.FunctionDef) -> str:
 
 
 class _Source:
-    """The classes and functions of one folder of Keras' source."""
+    """The classes and functions of some folders of Keras' source, each with the paths that it is imported by."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folders: Iterable[Path]) -> None:
         self.classes: dict[str, ast.ClassDef] = {}
-        self.exported: list[tuple[ast.ClassDef | ast.FunctionDef, list[str]]] = []
-        for path in sorted(folder.rglob("*.py")):
-            if path.name.endswith("_test.py"):
+        self.found: list[tuple[ast.ClassDef | ast.FunctionDef, list[str]]] = []
+        for path in (path for folder in folders for path in sorted(folder.rglob("*.py"))):
+            text = path.read_text(encoding="utf-8")
+            brings = path.parent.name == "applications"
+            if path.name.endswith("_test.py") or (brings and "\nclass " not in text):  # most networks bring none
                 continue
-            for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            for node in ast.parse(text).body:
                 if isinstance(node, ast.ClassDef):
                     self.classes[node.name] = node
                 if isinstance(node, ast.ClassDef | ast.FunctionDef):
-                    names = list(_export_names(node))
-                    if names:
-                        self.exported.append((node, names))
+                    own = [f"{_OWN}applications.{path.stem}.{node.name}"] if brings else []
+                    self.found.append((node, list(_export_names(node)) or own))
 
     def is_a(self, node: ast.ClassDef | ast.FunctionDef, base: str | None) -> bool:
         """Whether it is a class made from the base, or a function for no base."""
@@ -196,9 +206,9 @@ class _Source:
                 yield name
 
     def arguments(self, node: ast.ClassDef | ast.FunctionDef) -> dict[str, Argument]:
-        """The constructor's arguments; those that `**kwargs` hands to a base class follow its own."""
+        """The constructor's arguments, those that `**kwargs` hands to a base class behind its own; or a function's."""
         if isinstance(node, ast.FunctionDef):
-            return {argument.name: argument for argument in _signature(node, skip=1)}
+            return {argument.name: _optional(argument) for argument in _signature(node, skip=0)}
         collected: dict[str, Argument] = {}
         for name in self.ancestry(node):
             owner = self.classes.get(name)
@@ -217,7 +227,7 @@ class _Source:
 
 
 def _optional(argument: Argument) -> Argument:
-    """A base class' argument that the class itself does not name: it passes it on, so a spec need not."""
+    """What a spec need not say: what a class passes on to its base class, or what an input may stand for."""
     return Argument(argument.name, False, argument.default)
 
 

@@ -8,11 +8,17 @@
   inputs: [left, right]
 - residual: {filters: 64}       # a block of the same model
   repeat: 3
+- reuse: left                  # the same layer with the same weights on another input
+  inputs: [right]
+- op: {multiply: {x2: 0.5}}     # a function of keras.ops; inputs are the arguments that it does not name
+- model: {layers: [...]}        # a model in the model, with names of its own
+  name: encoder
 - head
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import GetJsonSchemaHandler, model_serializer, model_validator
@@ -23,13 +29,10 @@ from kerasflow.errors import did_you_mean
 from kerasflow.spec import catalogue
 from kerasflow.spec.arguments import as_arguments, check_call, whole
 from kerasflow.spec.base import Listed, Part
-from kerasflow.spec.catalogue import Entry
 from kerasflow.spec.document import DocumentPath, clip
 from kerasflow.spec.faults import Found, short
 from kerasflow.spec.named import call_schema
-
-HEAD = "head"
-INPUT = "input"
+from kerasflow.spec.wiring import HEAD, INPUT, MODEL, OP, OWN, REUSE, check_wiring, parse_names
 
 # The head is a dense layer whose units and activation follow from the task.
 _TAKEN_BY_TASK = ("units", "activation")
@@ -49,11 +52,11 @@ _REFUSED = {
 
 
 class LayerSpec(Part):
-    """A layer, a block or the head.
+    """A layer, a block, or one of the kinds of its own: `head`, `model`, `reuse`, `op`.
 
     Attributes:
-        kind: the layer's name in the catalogue, a block's name, or `head`.
-        arguments: its constructor's, or the block's parameters.
+        kind: the layer's name in the catalogue, a block's name, or a kind of its own.
+        arguments: its constructor's, the block's parameters, or what the kind of its own takes.
         name: how `inputs` and `outputs` elsewhere refer to it, and the Keras layer's name; made from the kind if None.
         inputs: names of what it takes; the layer before it if None.
         repeat: how often a block or layer stands in a row; a number, or a block's parameter such as `$depth`.
@@ -79,16 +82,23 @@ class LayerSpec(Part):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        layers = {"type": "array", "minItems": 1}
+        names = {"type": "array", "items": {"type": "string"}}
+        model = {"properties": {"layers": layers, "inputs": names, "outputs": names}, "required": ["layers"]}
+        operations = {"enum": sorted(catalogue.entries("ops"))}
         beside = {
             "name": {"type": "string"},
-            "inputs": {"type": "array", "items": {"type": "string"}},
+            "inputs": names,
             "repeat": {"type": ["integer", "string"]},
+            MODEL: {"type": "object", **model, "additionalProperties": False},
+            REUSE: {"type": ["string", "object"]},
+            OP: {"anyOf": [operations, {"type": "object", "propertyNames": operations, "maxProperties": 1}]},
         }
         return call_schema("layers", (HEAD,), beside)
 
 
 def parse_layers(
-    given: Any, path: DocumentPath, parameters: dict[str, dict[str, Any]], own: set[str], found: Found
+    given: Any, path: DocumentPath, parameters: dict[str, dict[str, Any]], own: set[str] | None, found: Found
 ) -> list[LayerSpec]:
     """A list of layers from a document; what is wrong goes to `found`, all of it.
 
@@ -96,7 +106,7 @@ def parse_layers(
         given: the list as written, or LayerSpecs.
         path: where it stands.
         parameters: of each block of the model, by the block's name.
-        own: names of the parameters that `$name` may refer to here.
+        own: names of the parameters that `$name` may refer to here; None where that is checked further out.
     """
     if not isinstance(given, list | tuple) or not given:
         hint = "; begin each layer with '-'" if isinstance(given, dict) else ""
@@ -107,7 +117,8 @@ def parse_layers(
         here = (*path, index)
         layer = _parse_layer(item, here, parameters, found)
         if layer is not None:
-            _check_parameters(layer, here, own, found)
+            if own is not None:
+                _check_parameters(layer, here, own, found)
             layers.append(layer)
     return layers
 
@@ -144,27 +155,30 @@ def check_kind(
     """Checks what stands behind a layer's name, adds what is wrong to `found`, and gives both in canonical form."""
     if kind in parameters:
         return kind, _check_block_call(kind, behind, here, parameters[kind], found)
-    if kind == HEAD:
-        return kind, _check_head(behind, here, found)
+    if kind in OWN:
+        return kind, _OF_OWN[kind](behind, here, found)
     entry = catalogue.find("layers", kind)
-    refusal = _REFUSED.get(entry.name if entry else catalogue.snake_case(kind))
-    if refusal:
-        found.append(((*here, kind), refusal))
+    reason = refusal(entry.name if entry else catalogue.snake_case(kind))
+    if reason:
+        found.append(((*here, kind), reason))
         return kind, {}
     if entry is None:
-        hint = did_you_mean(kind, [*parameters, HEAD, *catalogue.names("layers")])
+        hint = did_you_mean(kind, [*parameters, *OWN, *catalogue.names("layers")])
         found.append(((*here, kind), f"is no layer of the installed Keras and no block of this model{hint}"))
         return kind, {}
     canonical, arguments = check_call("layers", kind, behind, here, found)
     return canonical, dict(arguments)
 
 
+def refusal(name: str) -> str | None:
+    """Why no spec can hold a layer of Keras', by its name in the catalogue; None if it can."""
+    return _REFUSED.get(name)
+
+
 def _check_head(behind: Any, here: DocumentPath, found: Found) -> dict[str, Any]:
     dense = catalogue.find("layers", "dense")
     assert dense is not None
-    entry = Entry(
-        HEAD, dense.keras_name, arguments={n: a for n, a in dense.arguments.items() if n not in _TAKEN_BY_TASK}
-    )
+    entry = replace(dense, name=HEAD, arguments={n: a for n, a in dense.arguments.items() if n not in _TAKEN_BY_TASK})
     if behind is not None and not isinstance(behind, dict):
         found.append(
             ((*here, HEAD), f"takes its units and activation from the task; expected nothing here, got {short(behind)}")
@@ -242,24 +256,61 @@ def _check_parameters(layer: LayerSpec, here: DocumentPath, own: set[str], found
     walk(layer.repeat, (*here, "repeat"))
 
 
-def check_wiring(layers: list[LayerSpec], inputs: set[str], path: DocumentPath, found: Found) -> set[str]:
-    """Names are given once and used after they are given. Returns the names of the layers."""
-    given: set[str] = set()
-    for index, layer in enumerate(layers):
-        for position, name in enumerate(layer.inputs or ()):
-            if name not in given | inputs:
-                hint = (
-                    did_you_mean(name, given | inputs) or f"; there are {clip(', '.join(sorted(given | inputs)), 200)}"
-                )
-                found.append(
-                    ((*path, index, "inputs", position), f"no layer before this one is named {short(name)}{hint}")
-                )
-        if index == 0 and layer.inputs is None and len(inputs) > 1:
-            found.append(
-                ((*path, index), f"must say which of the model's inputs it takes: {', '.join(sorted(inputs))}")
-            )
-        if layer.name is not None:
-            if layer.name in given | inputs:
-                found.append(((*path, index, "name"), f"{short(layer.name)} is taken by another layer or input"))
-            given.add(layer.name)
-    return given
+def _check_op(behind: Any, here: DocumentPath, found: Found) -> dict[str, Any]:
+    """An operation with the arguments that no input stands for, e.g. `{multiply: {x2: 0.5}}`."""
+    if isinstance(behind, str):
+        behind = {behind: None}
+    if not isinstance(behind, dict) or len(behind) != 1:
+        found.append(((*here, OP), f"must be one operation of keras.ops by name, got {short(behind)}"))
+        return {}
+    ((name, arguments),) = behind.items()
+    if arguments is not None and not isinstance(arguments, dict):
+        found.append(((*here, OP, name), f"takes its arguments by name, got {short(arguments)}"))
+        return {}
+    canonical, checked = check_call("ops", str(name), arguments, (*here, OP), found)
+    return {canonical: checked}
+
+
+def _check_reuse(behind: Any, here: DocumentPath, found: Found) -> dict[str, Any]:
+    if isinstance(behind, str):
+        behind = {"layer": behind}
+    if not isinstance(behind, dict) or set(behind) != {"layer"} or not isinstance(behind["layer"], str):
+        found.append(((*here, REUSE), f"must be the name of a layer before this one, got {short(behind)}"))
+        return {}
+    return behind
+
+
+def _check_model(behind: Any, here: DocumentPath, found: Found) -> dict[str, Any]:
+    """A model in the model, in the form in which it is written: it holds layers, not blocks."""
+    if not isinstance(behind, dict):
+        found.append(((*here, MODEL), f"must hold layers, and inputs and outputs if several, got {short(behind)}"))
+        return {}
+    for key in behind:
+        if key not in _OF_A_GRAPH:
+            hint = did_you_mean(str(key), _OF_A_GRAPH) or f"; it takes {', '.join(_OF_A_GRAPH)}"
+            found.append(((*here, MODEL, str(key)), f"is not known here{hint}"))
+    graph = parse_graph(behind, (*here, MODEL), {}, None, found)
+    written = {"layers": [layer.model_dump() for layer in graph.pop("layers")]}
+    return written | {key: list(names) for key, names in graph.items() if names}
+
+
+def parse_graph(
+    given: dict[str, Any],
+    path: DocumentPath,
+    parameters: dict[str, dict[str, Any]],
+    own: set[str] | None,
+    found: Found,
+) -> dict[str, Any]:
+    """Layers and the names of inputs and outputs: what a model and a model in it share; arguments as `parse_layers`."""
+    names = {key: parse_names(given.get(key), (*path, key), found) for key in ("inputs", "outputs")}
+    layers: list[LayerSpec] = []
+    if given.get("layers") is None:
+        found.append(((*path, "layers"), "is required"))
+    else:
+        layers = parse_layers(given["layers"], (*path, "layers"), parameters, own, found)
+    check_wiring(layers, names["inputs"] or (INPUT,), names["outputs"], path, found)
+    return {"layers": tuple(layers), **names}
+
+
+_OF_A_GRAPH = ("layers", "inputs", "outputs")
+_OF_OWN = {HEAD: _check_head, MODEL: _check_model, REUSE: _check_reuse, OP: _check_op}

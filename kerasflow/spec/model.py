@@ -13,9 +13,10 @@ from kerasflow.spec.base import Listed, Part
 from kerasflow.spec.blocks import BlockSpec, check_filled, parse_blocks
 from kerasflow.spec.document import Document, DocumentPath, open_document, split_path
 from kerasflow.spec.faults import Found, refuse, short, spec_error
-from kerasflow.spec.layers import HEAD, INPUT, LayerSpec, check_wiring, parse_layers
+from kerasflow.spec.layers import LayerSpec, parse_graph, parse_layers
 from kerasflow.spec.overriding import override
 from kerasflow.spec.paths import FilePath
+from kerasflow.spec.wiring import HEAD
 
 Size = Annotated[int, Field(ge=1)]
 
@@ -89,37 +90,20 @@ class ModelSpec(Part):
             if key not in cls.model_fields:
                 found.append(((str(key),), f"is not known here{did_you_mean(str(key), cls.model_fields)}"))
         backbone = given.get("backbone")
-        if given.get("layers") is None and backbone is None:
-            found.append((("layers",), "is required"))
-        elif given.get("layers") is None:
+        if given.get("layers") is None and backbone is not None:
             given = {**given, "layers": [HEAD]}
-        if given.get("augmentation") and backbone is None:
-            found.append((("augmentation",), "belongs before a backbone; write it as the first of the layers"))
-        changing = (
-            parse_layers(given["augmentation"], ("augmentation",), {}, set(), found)
-            if given.get("augmentation")
-            else []
-        )
+        augmentation: list[LayerSpec] = []
+        if given.get("augmentation"):
+            augmentation = parse_layers(given["augmentation"], ("augmentation",), {}, set(), found)
+            if backbone is None:
+                found.append((("augmentation",), "belongs before a backbone; write it as the first of the layers"))
         blocks = parse_blocks(given.get("blocks") or {}, found)
-        names = {key: _names(given.get(key), (key,), found) for key in ("inputs", "outputs")}
         known = {name: block.parameters for name, block in blocks.items()}
-        layers = (
-            parse_layers(given["layers"], ("layers",), known, set(), found) if given.get("layers") is not None else []
-        )
-        given_names = check_wiring(layers, set(names["inputs"]) or {INPUT}, ("layers",), found)
-        for index, name in enumerate(names["outputs"]):
-            if name not in given_names:
-                found.append((("outputs", index), f"no layer is named {short(name)}{did_you_mean(name, given_names)}"))
+        graph = parse_graph(given, (), known, set(), found)
         if not found:
-            check_filled(layers, blocks, found)
+            check_filled(graph["layers"], blocks, found)
         refuse(found)
-        return {
-            "backbone": backbone,
-            "augmentation": tuple(changing),
-            "layers": tuple(layers),
-            "blocks": blocks,
-            **names,
-        }
+        return {"backbone": backbone, "augmentation": tuple(augmentation), "blocks": blocks, **graph}
 
     @model_serializer(mode="wrap")
     def _write(self, handler: Any) -> dict[str, Any]:
@@ -128,19 +112,6 @@ class ModelSpec(Part):
     def without_head(self) -> ModelSpec:
         """The same up to its head, whose inputs are what the network gives then."""
         return self.model_copy(update={"layers": tuple(layer for layer in self.layers if layer.kind != HEAD)})
-
-
-def _names(given: Any, path: DocumentPath, found: Found) -> tuple[str, ...]:
-    if given is None:
-        return ()
-    if (
-        isinstance(given, list | tuple)
-        and all(isinstance(name, str) for name in given)
-        and len(set(given)) == len(given)
-    ):
-        return tuple(given)
-    found.append((path, f"must be a list of different names, got {short(given)}"))
-    return ()
 
 
 def as_model_spec(given: ModelSpec | dict[str, Any]) -> ModelSpec:

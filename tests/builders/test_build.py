@@ -263,3 +263,83 @@ class TestTrainingObjects:
     def test_an_argument_that_keras_refuses_is_one_sentence(self) -> None:
         with pytest.raises(kf.BuildError, match="mode"):
             objects.make("initializers", "variance_scaling", {"mode": "sideways"})
+
+
+class TestComposition:
+    def test_a_reused_layer_has_one_set_of_weights(self) -> None:
+        spec = {
+            "inputs": ["a", "b"],
+            "layers": [
+                {"dense": 3, "name": "shared", "inputs": ["a"]},
+                {"reuse": "shared", "name": "again", "inputs": ["b"]},
+                {"subtract": None, "inputs": ["shared", "again"]},
+            ],
+        }
+        model = build(spec, {"a": (4,), "b": (4,)}, seed=0)
+        a, b = np.random.default_rng(0).normal(size=(2, 5, 4)).astype("float32")
+        kernel, _ = (variable.numpy() for variable in model.weights)
+        np.testing.assert_allclose(model([a, b]), (a - b) @ kernel, rtol=1e-4, atol=1e-5)
+
+    def test_a_layer_reused_in_a_row(self) -> None:
+        model = build({"layers": [{"dense": 4, "name": "step"}, {"reuse": "step", "repeat": 3}]}, (4,), seed=0)
+        x = np.ones((1, 4), "float32")
+        kernel = model.weights[0].numpy()
+        assert len(model.weights) == 2
+        np.testing.assert_allclose(model(x), x @ np.linalg.matrix_power(kernel, 4), rtol=1e-4)
+
+    def test_a_model_reused_on_another_size_is_open_where_they_differ(self) -> None:
+        inner = {"layers": [{"conv2d": {"filters": 2, "kernel_size": 3}}, "global_average_pooling2d"]}
+        spec = {
+            "inputs": ["a", "b"],
+            "layers": [
+                {"model": {"layers": [{"model": inner, "name": "deep"}]}, "name": "inner", "inputs": ["a"]},
+                {"reuse": "inner", "name": "again", "inputs": ["b"]},
+                {"add": None, "inputs": ["inner", "again"]},
+            ],
+        }
+        model = build(spec, {"a": (8, 8, 3), "b": (8, 6, 3)}, seed=0)
+        assert model.get_layer("inner").input_shape == (None, 8, None, 3)
+        assert len(model.weights) == 2
+        alike = build(spec, {"a": (8, 8, 3), "b": (8, 8, 3)}, seed=0)
+        assert alike.get_layer("inner").input_shape == (None, 8, 8, 3)
+        np.testing.assert_array_equal(alike.weights[0].numpy(), model.weights[0].numpy())
+
+    def test_an_operation_takes_inputs_for_what_it_does_not_name(self) -> None:
+        layers = [{"op": {"subtract": {"x1": 1.0}}}, {"op": "multiply", "inputs": ["input", "input"], "name": "square"}]
+        layers += [{"op": {"concatenate": {"axis": 1}}, "inputs": ["square", "input"]}, {"op": {"sum": {"axis": 1}}}]
+        model = build({"layers": [*layers, {"op": {"subtract": {"x1": 1.0}}, "name": "rest"}]}, (3,))
+        x = np.random.default_rng(0).normal(size=(5, 3)).astype("float32")
+        np.testing.assert_allclose(model(x), 1 - (x**2 + x).sum(axis=1), rtol=1e-5, atol=1e-6)
+        assert "rest" in [operation.name for operation in model.operations]
+
+    def test_a_model_in_a_model_has_names_of_its_own(self, tmp_path: Path) -> None:
+        inner = {
+            "inputs": ["p", "q"],
+            "layers": [{"dense": 3, "name": "a", "inputs": ["p"]}, {"add": None, "inputs": ["a", "q"]}],
+        }
+        layers = [{"dense": 3, "name": "a"}, {"model": inner, "name": "inner", "inputs": ["input", "a"]}, "head"]
+        model = build({"layers": layers}, (3,), 2, seed=0)
+        assert [v.path for v in model.weights][::2] == ["a/kernel", "inner/a/kernel", "head/kernel"]
+        x = np.random.default_rng(0).normal(size=(5, 3)).astype("float32")
+        model.save(tmp_path / "model.keras")
+        import keras
+
+        np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "model.keras")(x), model(x))
+
+    @pytest.mark.parametrize(
+        ("layers", "said"),
+        [
+            ([{"model": {"layers": ["flatten", {"conv1d": {"filters": 2, "kernel_size": 3}}]}}],
+             "layers[0].model.layers[1].conv1d: layer 'conv1d' cannot take an input of shape (12,)"),
+            ([{"model": {"inputs": ["p", "q"], "layers": [{"add": None, "inputs": ["p", "q"]}]}, "name": "m"}],
+             "layers[0].model: model 'm' takes 2 inputs (p, q), got 1"),
+            ([{"dense": 3, "name": "d"}, "flatten", {"reuse": "d"}], "layers[2].reuse: layer"),
+            ([{"op": "add"}], "layers[0].op: layer 'op' cannot take an input of shape (3, 4): it takes 2 inputs"),
+            ([{"op": {"split": {"indices_or_sections": 2, "axis": 2}}}], "gives 2 outputs"),
+        ],
+    )  # fmt: skip
+    def test_what_does_not_fit_is_named(self, layers: Any, said: str) -> None:
+        with pytest.raises(kf.BuildError) as caught:
+            build({"layers": layers}, (3, 4))
+        assert said in str(caught.value)
+        assert "\n" not in str(caught.value)

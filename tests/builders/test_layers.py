@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kerasflow.builders.describe import describe
 from kerasflow.builders.graph import build
+from kerasflow.builders.objects import imported
 from kerasflow.errors import SpecError
 from kerasflow.spec import catalogue
 from kerasflow.spec.model import as_model_spec
@@ -41,6 +43,7 @@ ONE_INPUT: list[tuple[tuple[int, ...], dict[str, Any]]] = [
             "identity": None,
             "integer_lookup": {"vocabulary": [1, 2, 3]},
             "layer_normalization": None,
+            "layer_scale": {"init_values": 0.1, "projection_dim": 6},
             "leaky_relu": None,
             "normalization": {"mean": 0.0, "variance": 1.0},
             "prelu": None,
@@ -52,6 +55,7 @@ ONE_INPUT: list[tuple[tuple[int, ...], dict[str, Any]]] = [
             "rms_normalization": None,
             "softmax": None,
             "spectral_normalization": {"layer": {"dense": 3}},
+            "stochastic_depth": 0.1,
             "unit_normalization": None,
         },
     ),
@@ -171,6 +175,7 @@ TWO_INPUTS: list[tuple[tuple[int, ...], dict[str, Any]]] = [
             "attention": None,
             "average": None,
             "concatenate": None,
+            "custom_scale_layer": 0.5,
             "dot": {"axes": 1},
             "group_query_attention": {"head_dim": 2, "num_query_heads": 2, "num_key_value_heads": 1},
             "maximum": None,
@@ -206,6 +211,12 @@ def written(name: str, arguments: Any, **beside: Any) -> dict[str, Any]:
     return {name: arguments, **beside}
 
 
+def assert_comes_back(model: Any, shape: Any) -> None:
+    """The description of the model builds a layer of the same config."""
+    again = build(describe(model), shape)
+    assert again.layers[-1].get_config() == model.layers[-1].get_config()
+
+
 ALONE = [(name, arguments, shape) for shape, layers in ONE_INPUT for name, arguments in layers.items()]
 IN_PAIRS = [(name, arguments, shape) for shape, layers in TWO_INPUTS for name, arguments in layers.items()]
 
@@ -220,6 +231,7 @@ def test_a_layer_of_one_input_is_built_and_runs(name: str, arguments: Any, shape
     given = np.ones((2, *shape), "float32")
     got = np.asarray(model(given))
     assert got.shape[1:] == tuple(model.output_shape[1:])
+    assert_comes_back(model, shape)
 
 
 @pytest.mark.parametrize(("name", "arguments", "shape"), IN_PAIRS, ids=[name for name, _, _ in IN_PAIRS])
@@ -228,6 +240,7 @@ def test_a_layer_of_two_inputs_is_built_and_runs(name: str, arguments: Any, shap
     model = build(spec, {"a": shape, "b": shape}, seed=0)
     got = np.asarray(model([np.ones((2, *shape), "float32")] * 2))
     assert got.shape[1:] == tuple(model.output_shape[1:])
+    assert_comes_back(model, {"a": shape, "b": shape})
 
 
 @pytest.mark.parametrize(("name", "reason"), REFUSED.items())
@@ -248,7 +261,7 @@ def test_every_layer_of_the_installed_keras_is_in_these_tables() -> None:
         and thing not in (keras.Layer, keras.layers.Wrapper)
     }
     entries = [catalogue.find("layers", name) for name, _, _ in ALONE + IN_PAIRS]
-    built = {getattr(keras.layers, entry.keras_name) for entry in entries if entry}
+    built = {imported(entry) for entry in entries if entry and entry.module == "keras.layers"}
     refused = {getattr(keras.layers, name) for name in REFUSED}
     assert built | refused == classes
     assert not built & refused

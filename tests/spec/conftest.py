@@ -71,11 +71,16 @@ model:
       repeat: 2
     - global_average_pooling2d:
       name: left
+    - op: {multiply: {x2: 0.5}}
+    - model: {layers: [{dense: 4, name: inner}, {reuse: inner}], outputs: [inner]}
+      name: encoder
+    - reuse: encoder
+      name: twice
     - flatten:
       name: right
       inputs: [picture]
     - concatenate: {axis: -1}
-      inputs: [left, right]
+      inputs: [left, right, twice]
     - head:
       name: digit
   outputs: [digit]
@@ -93,7 +98,7 @@ def in_a_row() -> str:
 
 @pytest.fixture(scope="session")
 def graph() -> str:
-    """A spec with a block, parameters, repeats, names and branches, in short form."""
+    """A spec with a block, parameters, repeats, names, branches, an operation and a shared model, in short form."""
     return GRAPH
 
 

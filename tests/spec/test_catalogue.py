@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import pkgutil
+from importlib import import_module
 from types import ModuleType
 from typing import Any, get_args
 
@@ -27,9 +29,19 @@ FOREIGN = {"FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper"}
 
 
 def module(kind: Kind) -> ModuleType:
-    import importlib
+    return import_module(BASES[kind][0])
 
-    return importlib.import_module(BASES[kind][0])
+
+def brought_along() -> dict[str, Any]:
+    """Layers that the networks of keras.applications define for themselves."""
+    import keras.src.applications
+
+    found = {}
+    for info in pkgutil.iter_modules(keras.src.applications.__path__, "keras.src.applications."):
+        if not info.name.endswith("_test"):
+            things = vars(import_module(info.name)).items()
+            found |= {n: t for n, t in things if inspect.isclass(t) and t.__module__ == info.name}
+    return {name: thing for name, thing in found.items() if issubclass(thing, keras.Layer)}
 
 
 def members(kind: Kind) -> dict[str, Any]:
@@ -37,17 +49,17 @@ def members(kind: Kind) -> dict[str, Any]:
     home = module(kind)
     base = getattr(home, BASES[kind][1])
     classes = {name: thing for name, thing in vars(home).items() if inspect.isclass(thing) and issubclass(thing, base)}
-    return {name: thing for name, thing in classes.items() if name not in {BASES[kind][1], "Wrapper", *FOREIGN}}
+    classes = {name: thing for name, thing in classes.items() if name not in {BASES[kind][1], "Wrapper", *FOREIGN}}
+    return classes | brought_along() if kind == "layers" else classes
 
 
 @pytest.mark.parametrize("kind", BASES)
 def test_every_name_of_keras_finds_its_own_class(kind: Kind) -> None:
-    home = module(kind)
     for name, thing in members(kind).items():
         for written in (name, catalogue.snake_case(name)):
             entry = catalogue.find(kind, written)
             assert entry is not None, written
-            assert getattr(home, entry.keras_name) is thing
+            assert getattr(import_module(entry.module), entry.keras_name) is thing
 
 
 @pytest.mark.parametrize("kind", BASES)
@@ -60,9 +72,8 @@ def test_no_name_is_listed_that_keras_does_not_have(kind: Kind) -> None:
 
 @pytest.mark.parametrize("kind", BASES)
 def test_arguments_are_those_of_the_constructors(kind: Kind) -> None:
-    home = module(kind)
     for entry in catalogue.entries(kind).values():
-        signature = inspect.signature(getattr(home, entry.keras_name).__init__)
+        signature = inspect.signature(getattr(import_module(entry.module), entry.keras_name).__init__)
         own = [p for p in list(signature.parameters.values())[1:] if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
         assert list(entry.arguments)[: len(own)] == [p.name for p in own], entry.name
         assert entry.required == [p.name for p in own if p.default is p.empty], entry.name
@@ -85,8 +96,21 @@ def test_activations_are_functions_that_keras_finds_by_name() -> None:
         assert keras.activations.get(entry.name) is getattr(keras.activations, entry.keras_name)
 
 
+def test_operations_are_functions_of_keras_ops() -> None:
+    import keras
+
+    listed = catalogue.entries("ops")
+    functions = {name for name, thing in vars(keras.ops).items() if inspect.isfunction(thing)}
+    assert {name for entry in listed.values() for name in (entry.keras_name, *entry.aliases)} == functions
+    for entry in listed.values():
+        parameters = inspect.signature(getattr(keras.ops, entry.keras_name)).parameters.values()
+        named = [p for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+        assert list(entry.arguments) == [p.name for p in named], entry.name
+        assert not entry.required
+
+
 def test_every_kind_is_checked_here() -> None:
-    assert set(get_args(Kind)) == {*BASES, "activations"}
+    assert set(get_args(Kind)) == {*BASES, "activations", "ops"}
 
 
 @pytest.mark.parametrize(

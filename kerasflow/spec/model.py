@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, ValidationError, model_serializer, model_validator
+from pydantic import ConfigDict, Field, GetJsonSchemaHandler, ValidationError, model_serializer, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from kerasflow.errors import Fault, SpecError, did_you_mean
 from kerasflow.spec.base import Listed, Part
@@ -55,6 +57,14 @@ class BackboneSpec(Part):
             raise ValueError("a saved model has its own weights and input size; leave weights and size out")
         return self
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        schema = handler.resolve_ref_schema(handler(core_schema))
+        mapping = dict(schema)
+        schema.clear()
+        schema["anyOf"] = [{"type": "string"}, mapping]  # a bare name
+        return schema
+
     @model_serializer(mode="wrap")
     def _write(self, handler: Any) -> dict[str, Any]:
         kept = ("model", "layer", "pooling") if self.name is None else ("name", "weights", "layer", "size", "pooling")
@@ -73,9 +83,11 @@ class ModelSpec(Part):
         outputs: names of the layers whose outputs the model gives; the last layer's if empty.
     """
 
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["layers"]}, {"required": ["backbone"]}]})
+
     backbone: BackboneSpec | None = None
     augmentation: Annotated[tuple[LayerSpec, ...], Listed] = ()
-    layers: Annotated[tuple[LayerSpec, ...], Listed]
+    layers: Annotated[tuple[LayerSpec, ...], Listed] = ()
     blocks: dict[str, BlockSpec] = {}
     inputs: Annotated[tuple[str, ...], Listed] = ()
     outputs: Annotated[tuple[str, ...], Listed] = ()

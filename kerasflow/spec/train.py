@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_serializer, model_validator
+from pydantic import Field, GetJsonSchemaHandler, ValidationInfo, field_validator, model_serializer, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from kerasflow.spec.base import Listed, Part
 from kerasflow.spec.named import Loss, Metrics, OneOf, Optimizer, split_call
@@ -118,6 +120,12 @@ class ClassifierSpec(Part):
     @model_serializer
     def _write(self) -> dict[str, Any]:
         return {self.name: dict(self.arguments)}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        arguments = {"type": ["object", "null"]}
+        mapping = {"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": arguments}
+        return {"title": cls.__name__, "description": cls.__doc__, "anyOf": [{"type": "string"}, mapping]}
 
 
 class TrainSpec(Part):

@@ -36,14 +36,15 @@ QUICK = {"epochs": 20, "learning_rate": 0.01}
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "parameters",
-    [{}, {"model": network, **QUICK}, {"model": SPEC, **QUICK}],
-    ids=["perceptron by default", "callable", "spec"],
-)
-@pytest.mark.parametrize(
-    ("kind", "peer"),
-    [(kf.KerasClassifier, MLPClassifier), (kf.KerasRegressor, MLPRegressor)],
-    ids=["classifier", "regressor"],
+    ("kind", "peer", "parameters"),
+    [
+        pytest.param(kf.KerasClassifier, MLPClassifier, {}, id="classifier by default"),
+        pytest.param(kf.KerasClassifier, MLPClassifier, {"model": network, **QUICK}, id="classifier, callable"),
+        pytest.param(kf.KerasClassifier, MLPClassifier, {"model": SPEC, **QUICK}, id="classifier, spec"),
+        pytest.param(kf.KerasRegressor, MLPRegressor, {}, id="regressor by default"),
+        pytest.param(kf.KerasRegressor, MLPRegressor, {"model": network, **QUICK}, marks=pytest.mark.exhaustive),
+        pytest.param(kf.KerasRegressor, MLPRegressor, {"model": SPEC, **QUICK}, marks=pytest.mark.exhaustive),
+    ],
 )
 def test_an_estimator_passes_every_check_that_the_networks_of_scikit_learn_pass(kind, peer, parameters) -> None:
     results = check_estimator(kind(**parameters), on_fail=None, on_skip=None)

@@ -87,7 +87,10 @@ def test_all_faults_of_a_file_are_told_at_once_in_its_order(tmp_path: Path) -> N
         ("model: {layers: dense}", "model.layers: must be a list with at least one layer, got 'dense'"),
         ("model: {layers: {dense: 3}}", "got {'dense': 3}; begin each layer with '-'"),
         ("model: {layers: [{dense: 3, dropout: 0.1}]}", "got 2 names (dense, dropout); begin each layer with '-'"),
-        ("model: [dense]", "model: must be a mapping (layers, blocks, inputs, outputs), got ['dense']"),
+        (
+            "model: [dense]",
+            "model: must be a mapping (backbone, augmentation, layers, blocks, inputs, outputs)",
+        ),
         ("model: {layers: [{dense: {units: true}}]}", "units: must be an integer >= 1, got true"),
         (
             "model: {layers: [{dense: {units: 3, bias_initializer: zeroes}}]}",

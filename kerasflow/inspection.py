@@ -24,6 +24,7 @@ class Inspection:
         input_shape: of one sample.
         layers: in their order.
         parameters, trainable: counts of numbers in the model's weights.
+        epochs: over the training part, at most; 0 where nothing of the network learns.
         updates_per_epoch: windows of `batch_size` samples, the last one smaller.
         micro_batches: passes through the network for a full window.
         memory: an estimate.
@@ -35,6 +36,7 @@ class Inspection:
     layers: list[LayerRow]
     parameters: int
     trainable: int
+    epochs: int
     updates_per_epoch: int
     micro_batches: int
     memory: Memory
@@ -60,7 +62,8 @@ def inspect(
         layers=layer_rows(model),
         parameters=model.count_params(),
         trainable=sum(math.prod(v.shape) for v in model.trainable_variables),
+        epochs=0 if train.route == "features" else sum(stage.epochs for stage in train.stages) or train.epochs,
         updates_per_epoch=-(-len(data.train) // train.batch_size),
         micro_batches=-(-min(train.batch_size, len(data.train)) // micro),
-        memory=memory(model, model.optimizer, micro),
+        memory=memory(model, getattr(model, "optimizer", None), micro),
     )

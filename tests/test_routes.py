@@ -129,9 +129,11 @@ def test_a_transfer_that_was_killed_goes_on_in_the_same_bits(folder, transferred
     assert not (run / "checkpoints").exists()
 
 
-def test_check_shows_the_layers_of_a_transfer(folder):
+def test_check_counts_the_layers_and_epochs_of_each_route(folder):
     found = inspect(spec(folder, "transfer", stages=STAGES))
-    assert [row.name for row in found.layers] == ["backbone", "head"]
+    assert ([row.name for row in found.layers], found.epochs) == (["backbone", "head"], 5)
+    found = inspect(spec(folder, "features"))
+    assert ([row.name for row in found.layers], found.epochs, found.trainable) == (["backbone"], 0, 0)
 
 
 @pytest.mark.parametrize(

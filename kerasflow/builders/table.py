@@ -52,12 +52,13 @@ def layer_rows(model: Any) -> list[LayerRow]:
 
 
 def memory(model: Any, optimizer: Any, samples: int) -> Memory:
-    """The estimate for passes of `samples` samples at once; builds the optimizer."""
-    optimizer.build(model.trainable_variables)
+    """The estimate for passes of `samples` samples at once; builds the optimizer, if there is one."""
+    if optimizer is not None:
+        optimizer.build(model.trainable_variables)
     weights = sum(_bytes(v) for v in model.weights)
     activations = sum(_cells(row.output_shape) for row in layer_rows(model)) * samples * 4
     trainable = sum(_bytes(v) for v in model.trainable_variables)
-    return Memory(weights, trainable, sum(_bytes(v) for v in optimizer.variables), activations)
+    return Memory(weights, trainable, sum(_bytes(v) for v in getattr(optimizer, "variables", ())), activations)
 
 
 def _bytes(variable: Any) -> int:

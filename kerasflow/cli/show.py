@@ -72,8 +72,9 @@ def show_inspection(found: Inspection) -> None:
         if found.micro_batches == 1
         else f"as {found.micro_batches} micro-batches of {train.micro_batch_size}"
     )
-    _line("window", f"{train.batch_size} samples {passes}, one update")
-    _line("updates", f"{found.updates_per_epoch:,} an epoch, {found.updates_per_epoch * train.epochs:,} at most")
+    if found.epochs:
+        _line("window", f"{train.batch_size} samples {passes}, one update")
+        _line("updates", f"{found.updates_per_epoch:,} an epoch, {found.updates_per_epoch * found.epochs:,} at most")
     memory = found.memory
     parts = f"weights {_size(memory.weights)}, gradients {_size(memory.gradients)}, optimizer {_size(memory.optimizer)}"
     _line("memory", f"about {_size(memory.total)}: {parts}, activations {_size(memory.activations)}")

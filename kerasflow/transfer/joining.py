@@ -108,7 +108,8 @@ def check_images(spec: ModelSpec, images: Any) -> None:
 
     images = np.asarray(images)
     images = images[..., None] if images.ndim == 3 else images
-    zoo.preprocess(spec.backbone.name, np.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images)
+    name = spec.backbone.name
+    zoo.preprocess(name, np.repeat(images, 3, axis=-1) if images.shape[-1] < _channels(name) else images)
 
 
 def preprocessing(name: str, shape: tuple[int, int, int], size: tuple[int, int]) -> Any:
@@ -126,21 +127,29 @@ def preprocessing(name: str, shape: tuple[int, int, int], size: tuple[int, int])
 
     from kerasflow import zoo
 
-    pure = np.concatenate([np.zeros((1, 3)), 255 * np.eye(3)]).astype("uint8")[:, None, None, :]
+    channels = _channels(name)
+    pure = np.concatenate([np.zeros((1, channels)), 255 * np.eye(channels)]).astype("uint8")[:, None, None, :]
     answers = zoo.preprocess(name, pure)[:, 0, 0, :].astype("float64")  # (black, red, green, blue; channel)
     offset, matrix = answers[0], (answers[1:] - answers[0]) / 255
     order = np.abs(matrix).argmax(axis=0)
     inputs = tensor = keras.Input(shape)
     if size != shape[:2]:
         tensor = keras.layers.Resizing(*size, name="resize")(tensor)
-    if shape[-1] == 1:
+    if shape[-1] < channels:
         tensor = keras.layers.Concatenate(name="gray_to_rgb")([tensor] * 3)
-    elif (order == [2, 1, 0]).all():
+    elif order.tolist() == [2, 1, 0]:
         tensor = tensor[..., ::-1]
-    scale = matrix[order, range(3)]
+    scale = matrix[order, range(channels)]
     if not (np.allclose(scale, 1) and np.allclose(offset, 0)):
         tensor = keras.layers.Rescaling(scale.tolist(), offset.tolist(), name="rescale")(tensor)
     return keras.Model(inputs, tensor, name="preprocessing")
+
+
+def _channels(name: str) -> int:
+    """Of the images that a network of the zoo takes: 3, or 1 of gray ones."""
+    from kerasflow import zoo
+
+    return (zoo.card(name).input_shape or (0, 0, 3))[-1]
 
 
 def _network(backbone: BackboneSpec, shape: tuple[Any, ...], where: Where) -> Any:
@@ -149,13 +158,14 @@ def _network(backbone: BackboneSpec, shape: tuple[Any, ...], where: Where) -> An
 
     network = _saved(backbone.model, shape, where) if backbone.model else _of_the_zoo(backbone, shape, where)
     names = [layer.name for layer in network.layers]
-    last = backbone.layer or (names[-2] if backbone.model else names[-1])
-    if last not in names:
+    last = backbone.layer or (names[-2] if backbone.model else None)
+    if last is not None and last not in names:
         raise BuildError(
             f"{where(('backbone', 'layer'))}: {backbone.name or backbone.model} has no layer {last!r}"
             f"{did_you_mean(last, names)}"
         )
-    return keras.Model(network.inputs, network.get_layer(last).output, name="backbone")
+    output = network.output if last is None else network.get_layer(last).output
+    return keras.Model(network.inputs, output, name="backbone")
 
 
 def _of_the_zoo(backbone: BackboneSpec, shape: tuple[Any, ...], where: Where) -> Any:

@@ -49,8 +49,9 @@ class KerasClassifier(ClassifierMixin, KerasEstimator):
             `X_shape_`, `X_dtype_`, `n_classes_`, `classes_`, `target_type_`, `n_outputs_`, `n_outputs_expected_` and
             more; for `compile_kwargs`, the arguments of `model.compile`; for `hidden_layer_sizes`; and for `params`.
         hidden_layer_sizes: units of the perceptron's layers.
-        optimizer, loss, metrics: names, classes, objects; a compiled model's own unless others are given. `loss="auto"`
-            is the cross-entropy that the target and the model's last layer ask for.
+        optimizer, loss, metrics: names, classes, objects; a compiled model's own unless others than the defaults are
+            given, and `"adam"` alone is the default. `loss="auto"` is the cross-entropy that the target and the model's
+            last layer ask for.
         learning_rate: None for the optimizer's own.
         batch_size: samples for each update.
         micro_batch_size: samples for each pass through the network; None for the whole batch.

@@ -192,8 +192,9 @@ class Recipe:
         given = {name: value for name, value in self._compiling(model).items() if chosen.get(name, True)}
         if given:
             model.compile(**{**compile_arguments(model), **given})
-        if self.learning_rate is not None:
-            model.optimizer.learning_rate = self.learning_rate
+        rate = self.optimizer[1].get("learning_rate", self.learning_rate)
+        if rate is not None:
+            model.optimizer.learning_rate = rate
 
 
 def _is_default(given: Any, default: str) -> bool:

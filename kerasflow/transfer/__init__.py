@@ -8,7 +8,20 @@ know run folders, trackers or scikit-learn's rules for estimators.
 
 from __future__ import annotations
 
-from kerasflow.transfer.freezing import count as count
-from kerasflow.transfer.freezing import freeze as freeze
-from kerasflow.transfer.stages import Stage as Stage
-from kerasflow.transfer.stages import StagedTrainer as StagedTrainer
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kerasflow.transfer.freezing import count as count
+    from kerasflow.transfer.freezing import freeze as freeze
+    from kerasflow.transfer.stages import Stage as Stage
+    from kerasflow.transfer.stages import StagedTrainer as StagedTrainer
+
+# Loaded when first used: stages load Keras, and specs with a backbone are read without it.
+_HOME = {"Stage": "stages", "StagedTrainer": "stages", "count": "freezing", "freeze": "freezing"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'kerasflow.transfer' has no attribute {name!r}")
+    return getattr(import_module(f"kerasflow.transfer.{_HOME[name]}"), name)

@@ -73,7 +73,7 @@ def freeze(model: Any, unfreeze: Sequence[str] = (), unfreeze_from: str | None =
     thaw(model)
     for path, layer in layers.items():
         layer.trainable = path in learning
-    return [path for path in layers if path in learning and layers[path].weights]
+    return [path for path, layer in layers.items() if layer.trainable_weights]
 
 
 def thaw(model: Any) -> None:

@@ -167,6 +167,12 @@ def test_a_training_that_was_killed_between_stages_ends_in_the_same_bits(tmp_pat
     assert not (tmp_path / "c").exists()
 
 
+def test_layers_that_have_nothing_to_learn_are_no_trouble():
+    layers = [LAYERS.BatchNormalization(center=False, scale=False), LAYERS.Dense(2, "softmax")]
+    _, history = staged([Stage(1)], keras.Sequential([keras.Input((6,)), network().layers[0], *layers]))
+    assert history.rows[0]["trainable"] == 7 * 2 + 2
+
+
 def test_a_stage_ends_by_its_own_rule_and_the_next_begins():
     stop = [kf.stop.Threshold("loss", below=1e9)]
     _, history = staged([Stage(5, stop=stop), Stage(1, 1e-4, ["*"])])

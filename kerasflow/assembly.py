@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from kerasflow.training.trainer import Trainer
 
 
-SAMPLES = 64  # images that are looked at, whether they are scaled already
-
-
 def assemble(
     spec: ExperimentSpec, data: Data, verbose: Verbose = 0, strategy: Any = None
 ) -> tuple[keras.Model, Training]:
@@ -37,7 +34,7 @@ def assemble(
     """
     from kerasflow.builders import objects
     from kerasflow.training.trainer import Trainer
-    from kerasflow.transfer.joining import build, check_images
+    from kerasflow.transfer.joining import SAMPLES, build, check_images
 
     prep, train = data.preparation, spec.train
     check_images(spec.model, data.train.x[:SAMPLES])

@@ -14,7 +14,7 @@ from kerasflow.training.history import History, Row
 from kerasflow.training.keras_internals import compile_arguments
 from kerasflow.training.trainer import Trainer
 from kerasflow.transfer.freezing import thaw
-from kerasflow.transfer.joining import check_images
+from kerasflow.transfer.joining import SAMPLES, check_images
 from kerasflow.transfer.stages import Stage, StagedTrainer
 
 
@@ -112,7 +112,7 @@ class TransferClassifier(KerasClassifier):
         raise NotImplementedError
 
     def _trained(self, model: Any, arguments: dict[str, Any], on_epoch: Callable[[Row], None]) -> History:
-        check_images(self._maker, arguments["x"])
+        check_images(self._maker, arguments["x"][:SAMPLES])
         parts = {name: arguments.pop(name) for name in ("x", "y", "sample_weight")}
         held_out, last = arguments.pop("validation_data", None), arguments.pop("epochs")
         first = arguments.pop("initial_epoch")
@@ -120,10 +120,12 @@ class TransferClassifier(KerasClassifier):
         chosen = {name: compiled[name] for name in ("optimizer", "loss", "metrics", "loss_weights") if name in compiled}
         trainer = Trainer(**chosen, **arguments)
         stages = [Stage(last - first)] if self.stages is None else [_stage(given) for given in self.stages]
-        history = StagedTrainer(trainer, stages).fit(model, **parts, validation=held_out, on_epoch=on_epoch)
-        thaw(model)  # as the recipe makes it, for a pickle
-        trainer.check(model, parts["x"], parts["y"])
-        return history
+        try:
+            return StagedTrainer(trainer, stages).fit(model, **parts, validation=held_out, on_epoch=on_epoch)
+        finally:  # as the recipe makes it, for a pickle, also of what Ctrl-C has left
+            thaw(model)
+            trainer.compile(model)
+            model.optimizer.build(model.trainable_variables)
 
 
 def _stage(given: Any) -> Stage:

@@ -57,6 +57,7 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
         Args:
             rates: by the group's name, > 0.
         """
+        self._rates = dict(rates)
         for name, rate in rates.items():
             self.optimizers[name].learning_rate = rate
         self._reported = self.optimizers[next(iter(rates))]
@@ -68,9 +69,9 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
     @learning_rate.setter
     def learning_rate(self, rate: Any) -> None:
         """Whoever changes the rate that is reported changes all of them in proportion."""
-        share = float(rate) / float(self._reported.learning_rate)
-        for optimizer in self.optimizers.values():
-            optimizer.learning_rate = float(optimizer.learning_rate) * share
+        first = next(iter(self._rates.values()))
+        for name, own in self._rates.items():
+            self.optimizers[name].learning_rate = float(rate) * own / first
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         """One update.

@@ -46,8 +46,8 @@ def _length(layers: list[Any]) -> int:
 
 
 def _stirs(layer: Any) -> bool:
-    if layer.trainable_weights:
-        return True
+    if layer.trainable_weights or (layer.trainable and isinstance(layer, keras.layers.BatchNormalization)):
+        return True  # a normalization learns its statistics, even if nothing else
     draws = any(is_seed(variable) for variable in layer.variables)
     return draws and not _is_frozen_model(layer)
 

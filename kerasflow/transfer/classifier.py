@@ -42,7 +42,10 @@ def make_classifier(
     from sklearn.preprocessing import StandardScaler
 
     made = _kind(name, arguments, task)
-    known = made().get_params()
+    try:
+        known = made().get_params()
+    except TypeError as error:
+        raise TrainingError(f"classifier: {name} is made of other estimators, which a spec cannot name") from error
     for argument in [*arguments, *grid]:
         if argument not in known:
             raise TrainingError(f"classifier: {name} has no argument {argument!r}{did_you_mean(argument, known)}")

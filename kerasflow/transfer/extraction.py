@@ -125,7 +125,9 @@ class Extraction:
             "layers": [every.index(call.nodes) for call in self.taps.calls.values()],
             "pooling": self.taps.pooling,
             "image_size": self.image_size,
-            "preprocess": identity.effect(self.preprocess, self.input_shape[-1]),
+            "preprocess": identity.effect(
+                self.preprocess, (*(self.image_size or self.input_shape[:2]), self.input_shape[-1])
+            ),
         }
 
     def _width(self, images: Images) -> int:

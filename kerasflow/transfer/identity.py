@@ -22,14 +22,20 @@ _LEFT_OUT = frozenset({"trainable", "seed", "build_config", "compile_config"})
 def structure(model: Any) -> str:
     """SHA-256 (hex) of what a model computes, but for the values of its variables.
 
-    Names count by the order in which they come. Of layers that are not Keras' own, the source counts, too.
+    Names count by the order in which they come. Of layers and functions of others the source counts, too.
     """
     import keras
 
     places: dict[str, int] = {}
     config = _anonymous(keras.saving.serialize_keras_object(model)["config"], places)
     own = {type(layer) for layer in flatten_layers(model) if type(layer).__module__.partition(".")[0] != "keras"}
-    sources = sorted(_source(kind) for kind in own)
+    functions = {
+        value
+        for layer in flatten_layers(model)
+        for value in vars(layer).values()
+        if inspect.isfunction(value) and value.__module__.partition(".")[0] != "keras"
+    }
+    sources = sorted(_source(one) for one in [*own, *functions])
     return hashlib.sha256(json.dumps([config, sources], default=repr).encode()).hexdigest()
 
 
@@ -43,14 +49,19 @@ def weights(model: Any) -> str:
     return fingerprint((str(place), tensor.numpy()) for place, tensor in enumerate(tensors))
 
 
-def effect(function: Callable[[Any], Any] | None, channels: int) -> str:
-    """SHA-256 (hex) of what a function makes of every value of a pixel, as an image `(1, 16, 16, channels)`.
+def effect(function: Callable[[Any], Any] | None, shape: tuple[int | None, ...]) -> str:
+    """SHA-256 (hex) of what a function makes of an image in which every value of a pixel is there.
 
     So a preprocessing is known by what it does, whatever it is called and wherever it is defined.
+
+    Args:
+        shape: of an image, (height, width, channels), where sizes are known.
     """
     if function is None:
         return ""
-    values = np.arange(256 * channels, dtype="float32").reshape(1, 16, 16, channels) / channels
+    height, width, channels = (size or 160 for size in shape)
+    values = np.random.default_rng(0).integers(0, 256, (1, height, width, channels)).astype("float32")
+    values.reshape(-1)[:256] = np.arange(256)[: values.size]
     return fingerprint([("effect", np.asarray(function(values)))])
 
 
@@ -70,7 +81,7 @@ def _numbered(part: Any, places: dict[str, int]) -> Any:
     return [_numbered(item, places) for item in part] if isinstance(part, list | tuple) else part
 
 
-def _source(kind: type) -> str:
+def _source(kind: Any) -> str:
     try:
         return inspect.getsource(kind)
     except (OSError, TypeError):  # defined at a prompt

@@ -14,10 +14,12 @@ from kerasflow.builders.precision import Precision, computing_in
 from kerasflow.errors import BuildError, did_you_mean, sentence
 from kerasflow.spec.document import DocumentPath, dotted
 from kerasflow.spec.model import BackboneSpec, ModelSpec, as_model_spec
+from kerasflow.transfer.freezing import thaw
 
 if TYPE_CHECKING:
     import keras
 
+SAMPLES = 64  # images that are enough to see whether they are scaled already
 Where = Callable[[DocumentPath], str]
 
 
@@ -190,4 +192,5 @@ def _saved(path: str, shape: tuple[Any, ...], where: Where) -> Any:
         size not in (None, given) for size, given in zip(expected, shape, strict=True)
     ):
         raise BuildError(f"{where(('backbone', 'model'))}: {path} takes samples of shape {expected}, got {shape}")
+    thaw(network)  # what was frozen when it was saved is for the route to say
     return network

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
-from kerasflow.errors import TrainingError
+from kerasflow.errors import TrainingError, did_you_mean
 from kerasflow.training.checkpoint import Checkpoints, as_checkpoints
 from kerasflow.training.evaluate import predict
 from kerasflow.training.feed import as_validation, feed
@@ -18,11 +19,13 @@ from kerasflow.training.grouped import GroupedOptimizer
 from kerasflow.training.history import History, Row
 from kerasflow.training.loop import train
 from kerasflow.training.progress import Progress
-from kerasflow.training.stop import Rule, best_epoch
+from kerasflow.training.stop import Rule, best_epoch, plateaus
 from kerasflow.training.trainer import Trainer
 from kerasflow.transfer.chain import fixed_part, rest_behind, with_frozen_at_rest
 from kerasflow.transfer.freezing import Counts, count, freeze, layers_of, matches, thaw
+from kerasflow.transfer.probe import Probe
 
+_SEE_THE_MODEL = (keras.callbacks.ModelCheckpoint, keras.callbacks.BackupAndRestore, Probe)
 FEATURE_BYTES = 2**31  # outputs of a frozen part that take more memory are computed anew each epoch
 
 
@@ -76,6 +79,11 @@ class StagedTrainer:
     def __init__(self, trainer: Trainer, stages: Sequence[Stage]) -> None:
         if not stages:
             raise TrainingError("a training in stages needs at least one stage")
+        seeing = [type(one).__name__ for one in trainer.settings.callbacks if isinstance(one, _SEE_THE_MODEL)]
+        if seeing:
+            raise TrainingError(
+                f"{seeing[0]} would see the part of the model that a stage trains; leave it out of stages"
+            )
         if trainer.settings.strategy is not None:
             raise TrainingError("stages train on one device; leave strategy out")
         self.trainer, self.stages = trainer, tuple(stages)
@@ -108,14 +116,22 @@ class StagedTrainer:
 
     def check(self, model: Any, x: Any, y: Any = None, *, validation: Any = None) -> None:
         """As `kf.Trainer.check`, and every stage's names, too."""
+        self._check_stages(model)
+        self.trainer.check(model, x, y, validation=validation)
+
+    def _check_stages(self, model: Any) -> None:
+        self.trainer.compile(model)
+        if hasattr(model.optimizer, "inner_optimizer"):
+            raise TrainingError("stages do not scale the cost: train in float32 or mixed_bfloat16, not mixed_float16")
+        if isinstance(model.optimizer.get_config().get("learning_rate"), dict):
+            raise TrainingError("stages have rates that are numbers, and the optimizer has a schedule; give a number")
+        names = [path for path, _ in layers_of(model)]
         for stage in self.stages:
             if not stage.freeze(model):
                 raise TrainingError("nothing learns in a stage: every layer with weights is frozen")
-            names = [path for path, _ in layers_of(model)]
             for pattern in stage.rates:
                 if not any(matches(path, pattern) for path in names):
-                    raise TrainingError(f"rates: no layer is named {pattern!r}")
-        self.trainer.check(model, x, y, validation=validation)
+                    raise TrainingError(f"rates: no layer is named {pattern!r}{did_you_mean(pattern, names)}")
 
     def fit(
         self,
@@ -140,7 +156,7 @@ class StagedTrainer:
             TrainingError: as for `kf.Trainer.fit`, or a stage names a layer that is not there.
         """
         whole, stops, saved = History(), [], as_checkpoints(checkpoints)
-        self.trainer.compile(model)
+        self._check_stages(model)
         optimizer = _by_layer(model, self.stages)
         rate = float(model.optimizer.learning_rate)
         for number, stage in enumerate(self.stages, 1):
@@ -156,24 +172,33 @@ class StagedTrainer:
                 initial_updates=whole.updates,
                 facts={"stage": number, "trainable": sizes.trainable},
                 stop=tuple(stage.stop) or self.trainer.settings.stop,
-                checkpoints=None if saved is None else saved.part(f"stage-{number}"),
+                checkpoints=None if saved is None else saved.part(f"stage-{number:04d}"),
             )
             self.trainer.compile(part, optimizer)
             data = feed(inputs, y, sample_weight, batch_size=self.trainer.batch_size, seed=self.trainer.seed)
             history = train(part, data, as_validation(held_out, self.trainer.evaluation_batch), settings, on_epoch)
             stops.append(f"stage {number}: {history.stop_reason}")
             whole = replace(history, rows=[*whole.rows, *history.rows])
-            if history.stop.get("rule") in ("divergence", "callback"):
+            if history.stop.get("rule") in ("divergence", "callback", "deadline"):
                 break
-        self.trainer.check(model, x, y)  # the whole model, ready to be evaluated
-        monitor = "val_loss" if validation is not None else "loss"
-        return replace(whole, stop_reason="; ".join(stops), best_epoch=best_epoch(whole.rows, monitor))
+        self.trainer.check(model, x, y, validation=validation)  # the whole model, ready to be evaluated
+        return replace(whole, stop_reason="; ".join(stops), best_epoch=_best(whole, settings.stop, validation))
 
     def _sentence(self, number: int, learning: list[str], sizes: Counts, rate: float) -> str:
         return (
             f"Stage {number} of {len(self.stages)}: {len(learning)} layers learn, {sizes.trainable:,} weights; "
             f"{sizes.frozen:,} are frozen. Learning rate {rate:g}."
         )
+
+
+def _best(history: History, stop: Sequence[Rule], validation: Any) -> int:
+    """The best epoch by what the last stage watched; the one whose weights it has brought back, if it did."""
+    watched = plateaus(stop)
+    if any(rule.restore_best for rule in watched):
+        return history.best_epoch
+    if watched:
+        return watched[0].best_epoch(history.rows)
+    return best_epoch(history.rows, "loss" if validation is None else "val_loss")
 
 
 def _by_layer(model: Any, stages: Sequence[Stage]) -> GroupedOptimizer:

@@ -68,3 +68,6 @@ def test_whoever_sets_the_rate_that_is_reported_sets_all_in_proportion():
     together.learning_rate = 0.05  # as ReduceLROnPlateau does
     assert float(together.learning_rate) == pytest.approx(0.05)
     assert float(together.optimizers["b"].learning_rate) == pytest.approx(0.01)
+    together.learning_rate = 0.0  # as a warm-up begins
+    together.learning_rate = 0.1
+    assert float(together.optimizers["b"].learning_rate) == pytest.approx(0.02)

@@ -40,6 +40,10 @@ def staged(stages, model=None, **parameters):
     return model, history
 
 
+def staged_with(optimizer):
+    return StagedTrainer(trainer(optimizer=optimizer), [Stage(1)]).check(network(), X, Y)
+
+
 def by_keras(model, stages):
     """The same stages by Keras' own fit; each begins with a new optimizer."""
     for epochs, rate, unfreeze in stages:
@@ -173,6 +177,28 @@ def test_layers_that_have_nothing_to_learn_are_no_trouble():
     assert history.rows[0]["trainable"] == 7 * 2 + 2
 
 
+def test_a_normalization_without_weights_still_learns_its_statistics():
+    layers = [network().layers[0], LAYERS.BatchNormalization(center=False, scale=False), LAYERS.Dense(2, "softmax")]
+    model, _ = staged([Stage(2)], keras.Sequential([keras.Input((6,)), *layers]))
+    assert np.abs(model.layers[1].moving_mean.numpy()).max() > 0
+
+
+def test_the_best_epoch_is_the_one_whose_weights_the_model_ends_with():
+    stop = [kf.stop.Plateau("val_loss", patience=9, restore_best=True)]
+    stages = [Stage(3, 0.05), Stage(3, 5.0, ["*"])]  # the second spoils what the first has learned
+    model = network()
+    history = StagedTrainer(trainer(stop=stop), stages).fit(model, X, Y, validation=(X, Y))
+    assert history.best_epoch > 3
+    cost = keras.losses.sparse_categorical_crossentropy(Y, model(X)).numpy().mean()
+    np.testing.assert_allclose(history.best["val_loss"], cost, rtol=1e-4)
+
+
+def test_ten_stages_keep_their_order(tmp_path):
+    saved = Checkpoints(tmp_path / "c", apart=0.0, share=1e9)
+    staged([Stage(1)] * 11, checkpoints=saved)
+    assert [row["stage"] for row in saved.rows()] == list(range(1, 12))
+
+
 def test_a_stage_ends_by_its_own_rule_and_the_next_begins():
     stop = [kf.stop.Threshold("loss", below=1e9)]
     _, history = staged([Stage(5, stop=stop), Stage(1, 1e-4, ["*"])])
@@ -194,6 +220,15 @@ def test_what_a_stage_does_is_told_as_it_begins(capsys):
         (lambda: StagedTrainer(trainer(), []), "needs at least one stage"),
         (lambda: StagedTrainer(trainer(), [Stage(1, unfreeze=["hihg"])]).check(network(), X, Y), "did you mean.*high"),
         (lambda: StagedTrainer(trainer(), [Stage(1, rates={"x": 2})]).check(network(), X, Y), "rates: no layer is na"),
+        (lambda: StagedTrainer(trainer(), [Stage(1, rates={"x": 2})]).fit(network(), X, Y), "rates: no layer is na"),
+        (
+            lambda: StagedTrainer(trainer(callbacks=[keras.callbacks.ModelCheckpoint("x.keras")]), [Stage(1)]),
+            "ModelCheckpoint would see the part of the model that a stage trains",
+        ),
+        (
+            lambda: staged_with(keras.optimizers.SGD(keras.optimizers.schedules.ExponentialDecay(0.1, 5, 0.9))),
+            "the optimizer has a schedule; give a number",
+        ),
     ],
 )
 def test_a_stage_that_cannot_be_is_told(make, message):

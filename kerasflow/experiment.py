@@ -6,21 +6,22 @@ A run that was interrupted, or whose process died, goes on from its folder.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kerasflow.assembly import assemble, held_out
-from kerasflow.ending import Mirror, truthful_status
+from kerasflow.ending import truthful_status
 from kerasflow.errors import DataError, RunError, SpecError
-from kerasflow.recording import Record, open_tracker, started, taken_up
+from kerasflow.recording import Record, recorded, store_for, store_of
 from kerasflow.spec.experiment import ExperimentSpec, load_spec
 
 if TYPE_CHECKING:
     import keras
 
     from kerasflow.data import Data
+    from kerasflow.tracking.delivery import Delivery
     from kerasflow.tracking.folder import RunFolder
     from kerasflow.training.checkpoint import Checkpoints
     from kerasflow.training.history import History
@@ -38,7 +39,7 @@ class RunResult:
         model: trained.
         history: every epoch, and why it stopped.
         folder: the run folder.
-        run_id: MLflow's; empty without tracking.
+        run_id: MLflow's; empty without tracking, and while the store has not answered.
         spec: resolved.
         store: the tracking store's URI; empty without tracking.
         is_chief: whether this process has written the record: False for a cluster's workers but the chief, which have
@@ -74,11 +75,13 @@ def run(
         SpecError, DataError, BuildError: what is wanted cannot be; nothing has been written then.
         TrainingError: the loss, a metric or a stopping rule does not fit; nothing has been written then. Or the
             training failed; the run says FAILED then, with the traceback in its folder.
-        TrackingError: the tracking store does not answer; nothing has been written then.
+        TrackingError: no tracking store can be where one is wanted; nothing has been written then. One that does not
+            answer is told later, see `kerasflow sync`.
         RunError: the disk failed; so does the run, as far as that can still be written.
     """
     from kerasflow.data import load
     from kerasflow.tracking.folder import RunFolder
+    from kerasflow.tracking.journal_tracker import JournalTracker
     from kerasflow.training.distribution import joined
 
     spec = load_spec(source, overrides)
@@ -87,18 +90,15 @@ def run(
     model, trainer = assemble(spec, data, verbose, strategy)
     if not trainer.is_chief:
         return _follow(Path(root), spec, data, model, trainer)
-    tracker, store = open_tracker(spec)
-    mirror = Mirror(tracker)
-    with ExitStack() as held:
-        with truthful_status(mirror) as begun:
-            begun.run_id = started(tracker, spec, data, _engine(trainer, model, data))
-            folder = begun.folder = RunFolder.create(Path(root), spec.experiment, spec.name)
-            held.enter_context(folder.locked())
-            record = Record(folder, mirror, spec, data, begun.run_id, store)
-            record.mark_running()
+    store = store_for(spec.track.uri)
+    folder = RunFolder.create(Path(root), spec.experiment, spec.name)
+    record = Record(JournalTracker(folder), spec, data)
+    with recorded(folder, store) as delivery:
+        with truthful_status(record.tracker):
+            record.begin(_engine(trainer, model, data))
             result = _complete(record, model, trainer)
         _checkpoints(folder).clear()
-    return result
+    return _as_delivered(result, delivery, store)
 
 
 def resume(folder: str | Path, *, verbose: Verbose = "auto") -> RunResult:
@@ -118,34 +118,30 @@ def resume(folder: str | Path, *, verbose: Verbose = "auto") -> RunResult:
     """
     from kerasflow.data import load
     from kerasflow.tracking.folder import RunFolder
+    from kerasflow.tracking.journal_tracker import JournalTracker
     from kerasflow.training.distribution import devices_for, joined
 
     opened = RunFolder.open(folder)
-    strategy = joined(load_spec(_spec_file(opened)).train.strategy)
-    with opened.locked() if devices_for(strategy).is_chief else nullcontext():
+    spec = load_spec(_spec_file(opened))
+    strategy = joined(spec.train.strategy)
+    is_chief = devices_for(strategy).is_chief
+    store = store_of(opened)
+    with recorded(opened, store) if is_chief else nullcontext() as delivery:
         checkpoints, status = _checkpoints(opened), opened.status
         rows = checkpoints.rows()
         if status.state == "FINISHED" and rows is None:
             raise RunError(f"{folder}: the run has finished ({status.reason}); there is nothing to go on with")
-        spec = load_spec(_spec_file(opened))
         data = load(spec.data, spec.seed)
         _check_same_data(opened, data)
         model, trainer = assemble(spec, data, verbose, strategy)
         if not trainer.is_chief:
             return _follow(opened.directory, spec, data, model, trainer, checkpoints)
-        tracker, store = open_tracker(spec, status.store)
-        mirror = Mirror(tracker)
-        with truthful_status(mirror) as begun:
-            begun.run_id = taken_up(tracker, status.run_id) or started(
-                tracker, spec, data, _engine(trainer, model, data)
-            )
-            begun.folder = opened
-            record = Record(opened, mirror, spec, data, begun.run_id, store)
-            record.mark_running()
-            record.go_back(rows or [])
+        record = Record(JournalTracker(opened), spec, data)
+        with truthful_status(record.tracker):
+            record.go_on(rows or [])
             result = _complete(record, model, trainer)
         checkpoints.clear()
-    return result
+    return _as_delivered(result, delivery, store)
 
 
 def unfinished(spec: ExperimentSpec, root: str | Path = "runs") -> Path:
@@ -202,19 +198,22 @@ def _engine(trainer: Training, model: keras.Model, data: Data) -> str:
 
 def _complete(record: Record, model: keras.Model, trainer: Training) -> RunResult:
     """A run that has begun, from its first or next epoch to its end."""
-    data = record.data
-    record.begin()
+    data, folder = record.data, record.tracker.folder
     history = trainer.fit(
         model,
         data.train.x,
         data.train.y,
         validation=held_out(data),
         on_epoch=record.epoch,
-        checkpoints=_checkpoints(record.folder),
+        checkpoints=_checkpoints(folder),
     )
     metrics = _final_metrics(model, data, history, trainer)
     record.end(trainer, model, history, metrics)
-    return RunResult(metrics, model, history, record.folder.directory, record.run_id, record.spec, record.store)
+    return RunResult(metrics, model, history, folder.directory, "", record.spec, "")
+
+
+def _as_delivered(result: RunResult, delivery: Delivery | None, store: str) -> RunResult:
+    return replace(result, store=store, run_id="" if delivery is None else delivery.run_id)
 
 
 def _follow(

@@ -1,154 +1,154 @@
-"""What a run leaves, written as it goes: in its folder, which is the truth, and in the tracking store, its mirror."""
+"""What a run leaves, written as it goes: in its folder, whose journal a tracking store is told from."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kerasflow.ending import Mirror
+from kerasflow.errors import TrackingError
 
 if TYPE_CHECKING:
     import keras
 
     from kerasflow.data import Data, Part
     from kerasflow.spec.experiment import ExperimentSpec
+    from kerasflow.tracking.delivery import Delivery
     from kerasflow.tracking.folder import RunFolder
-    from kerasflow.tracking.port import Context, Tracker
+    from kerasflow.tracking.journal_tracker import JournalTracker
+    from kerasflow.tracking.port import Context
     from kerasflow.training.history import History, Row
     from kerasflow.training.port import Training
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
 
 
-def open_tracker(spec: ExperimentSpec, file: str = "") -> tuple[Tracker | None, str]:
-    """The tracker that a spec asks for, and its store's URI; nothing and "" for `track: {uri: none}`.
+def store_for(uri: str) -> str:
+    """The tracking store that is meant: `auto` is MLFLOW_TRACKING_URI, else a file here; empty for `none`.
+
+    Raises:
+        TrackingError: no store can be there; whether somebody answers shows later.
+    """
+    from kerasflow.tracking import store_uri
+
+    if uri == "none":
+        return ""
+    if uri == "auto":
+        uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE
+    store_uri.check_possible(store_uri.resolve(uri))
+    return uri
+
+
+def store_of(folder: RunFolder) -> str:
+    """The store that a run began for; empty for none.
+
+    Raises:
+        TrackingError: its address holds a password, which is kept nowhere; or the run is in a file that is gone.
+    """
+    from kerasflow.tracking import store_uri
+    from kerasflow.tracking.delivery import recorded_in
+
+    kept, run_id = recorded_in(folder)
+    store = store_uri.with_password(kept, os.environ.get("MLFLOW_TRACKING_URI", ""))
+    file = store_uri.sqlite_file(store)
+    if run_id and file is not None and not file.exists():
+        raise TrackingError(f"{folder}: its tracking store {file} is not there; bring it back")
+    return store
+
+
+@contextmanager
+def recorded(folder: RunFolder, store: str) -> Iterator[Delivery | None]:
+    """While the block runs, nobody else writes this run, and what it writes is sent to the store.
 
     Args:
-        file: the SQLite file that the run is in already, wherever the working directory was then.
+        store: its address; empty for none.
     """
-    uri = spec.track.uri
-    if uri == "none":
-        return None, ""
-    if file:
-        uri = f"sqlite:///{file}"
-    elif uri == "auto":
-        uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE
+    from kerasflow.tracking.shipper import shipping
+
+    delivery = delivery_to(folder, store) if store else None
+    with folder.locked(), shipping(delivery):
+        yield delivery
+
+
+def delivery_to(folder: RunFolder, store: str) -> Delivery:
+    """What brings a run to an MLflow store."""
+    from kerasflow.tracking import store_uri
+    from kerasflow.tracking.delivery import Delivery
     from kerasflow.tracking.mlflow_tracker import MLflowTracker
 
-    return MLflowTracker(uri), uri
-
-
-def started(tracker: Tracker | None, spec: ExperimentSpec, data: Data, engine: str) -> str:
-    """Begins a run in the store, and gives its id; empty without a store."""
-    from importlib.metadata import version
-
-    from kerasflow.tracking.environment import git_tags
-    from kerasflow.tracking.record import params_of
-
-    if tracker is None:
-        return ""
-    tags = {
-        "spec_hash": spec.content_hash(),
-        "data_fingerprint": data.fingerprint,
-        "kerasflow": version("kerasflow"),
-        "engine": engine,
-        **git_tags(),
-    }
-    return tracker.start(spec.experiment, spec.name, params_of(spec.to_document()), tags)
-
-
-def taken_up(tracker: Tracker | None, run_id: str) -> str:
-    """Goes on with the run that the store has already, and gives its id; empty where it has none."""
-    if tracker is None or not run_id:
-        return ""
-    tracker.resume(run_id)
-    return run_id
+    return Delivery(folder, store_uri.resolve(store), MLflowTracker)
 
 
 @dataclass(frozen=True)
 class Record:
-    """The record of one run that has begun in the store, or has none there.
+    """The record of one run of a spec."""
 
-    Attributes:
-        run_id: the store's; empty without one.
-        store: its URI.
-    """
-
-    folder: RunFolder
-    mirror: Mirror
+    tracker: JournalTracker
     spec: ExperimentSpec
     data: Data
-    run_id: str
-    store: str
 
-    def mark_running(self) -> None:
-        """Says that a process is at work on the run, and where it is recorded."""
-        from kerasflow.tracking.store_uri import resolve, sqlite_file
-
-        file = sqlite_file(resolve(self.store)) if self.store else None
-        self.folder.set_status("RUNNING", run_id=self.run_id, store="" if file is None else str(file))
-
-    def go_back(self, rows: list[Row]) -> None:
-        """Leaves the epochs that a resumed run goes on from; what came after them is computed again."""
-        self.folder.write_rows(rows)
-        detail = f"resumed after epoch {len(rows)}"
-        self.mirror(lambda tracker: tracker.set_tags({"status_detail": detail}))
-        for row in rows:  # the store may have missed some; those that it has are not added again
-            self._mirror_row(row)
-
-    def begin(self) -> None:
+    def begin(self, engine: str) -> None:
         """What is known before the first epoch."""
-        from kerasflow.tracking.environment import environment_text
+        from importlib.metadata import version
 
-        folder, data = self.folder, self.data
-        folder.write_text("spec.yaml", self.spec.to_yaml())
+        from kerasflow.tracking.environment import environment_text, git_tags
+        from kerasflow.tracking.record import params_of
+
+        folder, data, spec = self.tracker.folder, self.data, self.spec
+        tags = {
+            "spec_hash": spec.content_hash(),
+            "data_fingerprint": data.fingerprint,
+            "kerasflow": version("kerasflow"),
+            "engine": engine,
+            "run_folder": str(folder),
+            **git_tags(),
+        }
+        self.tracker.start(spec.experiment, spec.name, params_of(spec.to_document()), tags)
+        folder.write_text("spec.yaml", spec.without_password().to_yaml())
         folder.write_text("environment.txt", environment_text())
         folder.write_json("data.json", {"fingerprint": data.fingerprint, **data.summary})
         with folder.writing("preparation.skops") as path:
             data.preparation.save(path)
+        for name in ("spec.yaml", "environment.txt", "data.json", "preparation.skops"):
+            self.tracker.log_artifact(folder.path(name))
+        parts: dict[Context, Part | None] = {"train": data.train, "validation": data.validation, "test": data.test}
+        for context, part in parts.items():
+            if part is not None:
+                profile = {**data.summary, "rows": len(part)}
+                self.tracker.log_dataset(data.summary["source"], data.fingerprint, context, profile)
 
-        def send(tracker: Tracker) -> None:
-            tracker.set_tags({"run_folder": str(folder)})
-            for name in ("spec.yaml", "environment.txt", "data.json", "preparation.skops"):
-                tracker.log_artifact(folder.path(name))
-            parts: dict[Context, Part | None] = {"train": data.train, "validation": data.validation, "test": data.test}
-            for context, part in parts.items():
-                if part is not None:
-                    profile = {**data.summary, "rows": len(part)}
-                    tracker.log_dataset(data.summary["source"], data.fingerprint, context, profile)
-
-        self.mirror(send)
+    def go_on(self, rows: list[Row]) -> None:
+        """A run goes on from these epochs; what came after them is computed again."""
+        self.tracker.resume(self.tracker.run_id)
+        self.tracker.folder.set_status("RUNNING")
+        self.tracker.go_back(rows)
+        self.tracker.set_tags({"status_detail": f"resumed after epoch {len(rows)}"})
 
     def epoch(self, row: dict[str, Any]) -> None:
         """An epoch's row of the history."""
-        self.folder.append_row(row)
-        self._mirror_row(row)
+        self.tracker.epoch(row)
 
     def end(self, trainer: Training, model: keras.Model, history: History, metrics: dict[str, float]) -> None:
         """The trained model, its numbers and figures; the run is FINISHED then."""
         from kerasflow.figures import draw
+        from kerasflow.signature import signature_of
 
-        folder, data, spec = self.folder, self.data, self.spec
+        folder, data, spec, tracker = self.tracker.folder, self.data, self.spec, self.tracker
         with folder.writing("model.keras") as path:
             model.save(path)
         folder.write_json("metrics.json", metrics)
         beside = trainer.keep(folder.directory)
         figures = draw(folder, model, trainer, data, history, title=f"{spec.experiment}: {spec.name}")
+        with folder.writing("history.csv") as path:
+            history.to_frame().to_csv(path)
+        tracker.log_metrics(metrics, 0)  # MLflow's charts draw bars across runs of what has no step but 0
+        tracker.set_tags({"stop_reason": history.stop_reason, "batch_norm": history.batch_norm})
+        for key, path in figures.items():
+            tracker.log_image(key, path, 0)
+        for name in ("history.csv", "metrics.json", "figures", *beside):
+            tracker.log_artifact(folder.path(name))
+        tracker.log_model(folder.path("model.keras"), signature_of(model, data.train.x[:5]))
+        tracker.end("FINISHED")
         folder.set_status("FINISHED", history.stop_reason)
-
-        def send(tracker: Tracker) -> None:
-            tracker.log_metrics(metrics, 0)  # MLflow's charts draw bars across runs of what has no step but 0
-            tracker.set_tags({"stop_reason": history.stop_reason, "batch_norm": history.batch_norm})
-            for key, path in figures.items():
-                tracker.log_image(key, path, 0)
-            for name in ("history.jsonl", "metrics.json", "figures", *beside):
-                tracker.log_artifact(folder.path(name))
-            tracker.log_model(model, data.train.x[:5])
-
-        self.mirror(send)
-
-    def _mirror_row(self, row: Row) -> None:
-        from kerasflow.tracking.record import metrics_of
-
-        self.mirror(lambda tracker: tracker.log_metrics(metrics_of(row), row["epoch"]))

@@ -7,6 +7,7 @@ import pytest
 import kerasflow as kf
 from kerasflow.comparison import draw
 from kerasflow.tracking.folder import RunFolder
+from kerasflow.tracking.journal_tracker import JournalTracker
 
 
 @pytest.fixture
@@ -16,7 +17,7 @@ def runs(tmp_path: Path) -> dict[str, Path]:
     for name in ("first", "second", "third"):
         folder = RunFolder.create(tmp_path, "rates", name)
         folder.write_text("spec.yaml", f"experiment: rates\nname: {name}\n")
-        folder.append_row({"epoch": 1, "loss": 1.0})
+        JournalTracker(folder).epoch({"epoch": 1, "loss": 1.0})
         folders[name] = folder.directory
     return folders
 

@@ -16,6 +16,7 @@ from mlflow import MlflowClient
 from PIL import Image
 
 import kerasflow as kf
+from kerasflow.tracking.folder import RunFolder
 
 
 @pytest.fixture(scope="module")
@@ -34,18 +35,14 @@ def untouched(folder: Path) -> bool:
 def test_the_folder_says_what_was_wanted_and_that_it_ended(result) -> None:
     assert kf.load_spec(result.folder / "spec.yaml") == result.spec
     status = json.loads((result.folder / "status.json").read_text())
-    assert (status["state"], status["reason"], status["run_id"]) == (
-        "FINISHED",
-        result.history.stop_reason,
-        result.run_id,
-    )
+    assert (status["state"], status["reason"]) == ("FINISHED", result.history.stop_reason)
     environment = (result.folder / "environment.txt").read_text()
     assert f"keras=={keras.__version__}" in environment.splitlines()
 
 
 def test_the_folder_holds_every_epoch_and_the_final_numbers(result) -> None:
-    lines = (result.folder / "history.jsonl").read_text().splitlines()
-    assert [json.loads(line) for line in lines] == result.history.rows
+    assert RunFolder.open(result.folder).rows == result.history.rows
+    assert (result.folder / "history.csv").read_text().splitlines()[0].startswith("epoch,loss,accuracy,val_loss")
     assert json.loads((result.folder / "metrics.json").read_text()) == result.metrics
     assert set(result.metrics) == {
         "best/epoch", "best/train_loss", "best/train_accuracy", "best/val_loss", "best/val_accuracy",
@@ -122,7 +119,7 @@ def test_mlflow_holds_the_data_that_each_part_was(recorded) -> None:
 def test_mlflow_holds_the_pictures_the_files_and_a_model_that_predicts(result, recorded, store) -> None:
     client = MlflowClient(store)
     names = {item.path for item in client.list_artifacts(result.run_id)}
-    assert {"spec.yaml", "environment.txt", "history.jsonl", "metrics.json", "figures", "images"} <= names
+    assert {"spec.yaml", "environment.txt", "history.csv", "metrics.json", "figures", "images"} <= names
     images = {re.split("[%~+]", item.path.split("/")[-1])[0] for item in client.list_artifacts(result.run_id, "images")}
     assert images >= {"cost_curve", "confusion_matrix", "architecture"}
     (model,) = client.search_logged_models([recorded.info.experiment_id])
@@ -144,13 +141,13 @@ def test_the_same_spec_gives_the_same_numbers_to_the_bit(result, tmp_path) -> No
 
 
 def test_auto_is_the_variable_that_mlflow_reads_else_a_file_here(tmp_path, monkeypatch, store, result, iris) -> None:
-    from kerasflow.recording import open_tracker
+    from kerasflow.recording import store_for
 
     shutil.copy(store.removeprefix("sqlite:///"), tmp_path / "elsewhere.db")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     spec = kf.load_spec(iris(track={"uri": "auto"}))
-    assert open_tracker(spec)[1] == "sqlite:///mlflow.db"
+    assert store_for(spec.track.uri) == "sqlite:///mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/elsewhere.db")
     found = kf.run(spec, {"train.epochs": 1}, verbose=0)
     assert found.store == f"sqlite:///{tmp_path}/elsewhere.db"
@@ -170,7 +167,7 @@ def test_auto_is_the_variable_that_mlflow_reads_else_a_file_here(tmp_path, monke
         ({"model.layers": [{"conv2d": {"filters": 2, "kernel_size": 3}}, "head"]}, kf.BuildError, "conv2d"),
         ({"train.loss": "mean_squared_error"}, kf.TrainingError, "the loss or a metric does not fit"),
         ({"train.stop": [{"plateau": {"monitor": "val_los"}}]}, kf.TrainingError, "did you mean 'val_loss'"),
-        ({"track.uri": "http://127.0.0.1:9"}, kf.TrackingError, "does not answer"),
+        ({"track.uri": "ftp://127.0.0.1"}, kf.TrackingError, "track.uri: expected"),
         ({"track.uri": "sqlite:////proc/nowhere/mlflow.db"}, kf.TrackingError, "cannot be opened"),
     ],
 )

@@ -20,7 +20,9 @@ from mlflow import MlflowClient
 import kerasflow as kf
 from kerasflow import figures
 from kerasflow.experiment import unfinished
+from kerasflow.tracking.delivery import recorded_in
 from kerasflow.tracking.folder import RunFolder
+from kerasflow.tracking.journal_tracker import JournalTracker
 from kerasflow.training import archive
 from kerasflow.training.checkpoint import Checkpoints
 
@@ -79,15 +81,15 @@ def interrupted(spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """Makes a run that Ctrl-C ends as epoch 3 does, before it is written down; its folder."""
 
     def make(at: int = 3, **changes: Any) -> Path:
-        append = RunFolder.append_row
+        epoch = JournalTracker.epoch
 
-        def stumble(self: RunFolder, row: dict[str, Any]) -> None:
+        def stumble(self: JournalTracker, row: dict[str, Any]) -> None:
             if row["epoch"] == at:
                 raise KeyboardInterrupt
-            append(self, row)
+            epoch(self, row)
 
         with monkeypatch.context() as patch:
-            patch.setattr(RunFolder, "append_row", stumble)
+            patch.setattr(JournalTracker, "epoch", stumble)
             with pytest.raises(KeyboardInterrupt) as caught:
                 kf.run(spec | changes, root=tmp_path / "runs", verbose=0)
         (folder,) = (path.parent for path in (tmp_path / "runs").glob("*/*/status.json"))
@@ -144,8 +146,8 @@ def test_a_run_without_a_checkpoint_begins_again_in_its_folder(interrupted: Inte
 @pytest.mark.usefixtures("often")
 def test_epochs_after_the_checkpoint_are_not_there_twice(interrupted: Interrupted, whole: kf.RunResult) -> None:
     folder = interrupted()
-    RunFolder.open(folder).append_row({"epoch": 3, "loss": 9.9})
-    with (folder / "history.jsonl").open("a") as file:
+    JournalTracker(RunFolder.open(folder)).epoch({"epoch": 3, "loss": 9.9})
+    with (folder / "journal.jsonl").open("a") as file:
         file.write('{"epoch": 4, "lo')  # torn by a crash
     kf.resume(str(folder), verbose=0)
     assert_as_whole(folder, whole)
@@ -189,7 +191,7 @@ def test_the_run_in_mlflow_goes_on_with_every_epoch_once(
     store = f"sqlite:///{tmp_path}/mlflow.db"
     monkeypatch.chdir(tmp_path)
     folder = interrupted(track={"uri": "sqlite:///mlflow.db"})
-    run_id = RunFolder.open(folder).status.run_id
+    run_id = recorded_in(RunFolder.open(folder))[1]
     client = MlflowClient(store)
     assert client.get_run(run_id).info.status == "KILLED"
     client.log_metric(run_id, "train/loss", 0.5, step=3)  # told, and killed before the next checkpoint
@@ -249,13 +251,10 @@ def test_what_is_no_run_is_one_sentence(tmp_path: Path) -> None:
         kf.resume(folder)
 
 
-def test_a_store_that_is_gone_is_one_sentence(
-    interrupted: Interrupted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_store_that_is_gone_is_one_sentence(interrupted: Interrupted, tmp_path: Path) -> None:
     folder = interrupted()
-    RunFolder.open(folder).set_status("KILLED", run_id="0" * 32, store=str(tmp_path / "gone.db"))
-    text = (folder / "spec.yaml").read_text()
-    (folder / "spec.yaml").write_text(text.replace("uri: none", "uri: auto"))
+    known = {"store": f"sqlite:///{tmp_path / 'gone.db'}", "run_id": "0" * 32, "offset": 10}
+    (folder / "delivered.json").write_text(json.dumps(known))
     with pytest.raises(kf.TrackingError, match=r"gone\.db is not there"):
         kf.resume(folder, verbose=0)
     assert state(folder) == "KILLED"

@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 import kerasflow as kf
 from kerasflow.inspection import inspect
 from kerasflow.prediction import predict_file
+from kerasflow.tracking.folder import RunFolder
 
 RNG = np.random.default_rng(0)
 LAYERS = keras.layers
@@ -124,7 +125,7 @@ def test_a_transfer_that_was_killed_goes_on_in_the_same_bits(folder, transferred
     resumed = kf.resume(run, verbose=0)
     for mine, theirs in zip(resumed.model.get_weights(), transferred[0].model.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, theirs)
-    rows = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    rows = RunFolder.open(run).rows
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5]
     assert not (run / "checkpoints").exists()
 

@@ -156,6 +156,21 @@ def predict(
 
 
 @app.command()
+def sync(
+    run: Annotated[Path | None, typer.Argument(metavar="RUN", help="A run folder; all of them if not given.")] = None,
+    runs: Root = Path("runs"),
+    uri: Annotated[str, typer.Option(help="The tracking store for runs that are in none yet.")] = "",
+) -> None:
+    """Tell MLflow what it was not told when its server was away, and close runs whose process is gone."""
+    from kerasflow.cli.show import show_synced
+    from kerasflow.recording import store_for
+    from kerasflow.synchronizing import sync as sync_runs
+
+    if not show_synced(sync_runs(run, root=runs, store=store_for(uri) if uri else "")):
+        raise typer.Exit(2)
+
+
+@app.command()
 def ui(
     uri: Annotated[str, typer.Option(help="The tracking store.")] = "",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from kerasflow.builders.table import LayerRow
     from kerasflow.experiment import RunResult
     from kerasflow.inspection import Inspection
+    from kerasflow.synchronizing import Synced
     from kerasflow.tracking.compare import Comparison
 
 console = Console(highlight=False, soft_wrap=False)
@@ -110,6 +111,22 @@ def show_comparison(found: Comparison, metric: str) -> None:
         _line("no room for", ", ".join(left_out))
     if best is not None:
         _line("best", f"{best.label}, by {wanted} = {text(best.metrics[wanted])}")
+
+
+def show_synced(runs: Iterable[Synced]) -> bool:
+    """Run by run what was delivered; gives whether all is where it belongs."""
+    seen, faults = 0, 0
+    for run in runs:
+        seen += 1
+        told = [f"delivered {run.delivered:,} events"] if run.delivered else []
+        told += ["its process is gone: it says KILLED now"] if run.closed else []
+        if told:
+            _line(run.status, f"{_near(run.folder)}: {'; '.join(told)}")
+        if run.fault:
+            faults += 1
+            print(f"error: {_near(run.folder)}: {run.fault}", file=sys.stderr)
+    console.print(f"{seen:,} runs, {seen - faults:,} of them whole in their tracking store.")
+    return not faults
 
 
 def show_picture(path: Path) -> None:

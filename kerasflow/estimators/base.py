@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -64,7 +65,7 @@ class KerasEstimator(RoutedParameters):
 
     _fitted: Any = None
     _search_run: Any = None
-    _recorded_in: Any = None
+    _recorded_in: tuple[Any, str] = (None, "")
     scorer: Any = None
     """A static method `(y_true, y_pred, **kwargs)` that `score` asks instead of accuracy or R²."""
 
@@ -291,10 +292,11 @@ class KerasEstimator(RoutedParameters):
         from kerasflow.estimators.recording import as_tracking, recording
 
         tracking = as_tracking(self.tracker)
-        run_id = getattr(self, "run_id_", "") if before.rows and self._recorded_in == tracking else ""
+        known, place = self._recorded_in
+        folder = Path(place) if before.rows and known == tracking else None
         search, self._search_run = self._search_run, None
-        with recording(self, search, X, y, run_id, before.updates) as record:
-            self.run_id_, self._recorded_in = record.run_id, tracking
+        with recording(self, search, X, y, folder, before.updates) as record:
+            self._recorded_in = tracking, str(record.folder)
 
             def told(row: Row) -> None:
                 rows.append(row)
@@ -302,6 +304,7 @@ class KerasEstimator(RoutedParameters):
 
             history = _joined(before, self._trained(model, arguments, told))
             record.end(history, None if in_parts else (model, _first(arguments["x"])))
+        self.run_id_ = record.run_id
         return history
 
     def _trained(self, model: Any, arguments: dict[str, Any], on_epoch: Callable[[Row], None]) -> History:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import os
-import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,15 +13,17 @@ from typing import Any
 import numpy as np
 
 from kerasflow.data.fingerprint import fingerprint
-from kerasflow.ending import Mirror, truthful_status
+from kerasflow.ending import truthful_status
 from kerasflow.estimators.searches import SearchRun, place_in_search
-from kerasflow.recording import DEFAULT_STORE
+from kerasflow.recording import recorded, store_for
+from kerasflow.signature import signature_of
+from kerasflow.tracking.delivery import Delivery
 from kerasflow.tracking.environment import git_tags
-from kerasflow.tracking.mlflow_tracker import MLflowTracker
+from kerasflow.tracking.folder import RunFolder
+from kerasflow.tracking.journal_tracker import JournalTracker
 from kerasflow.tracking.record import metrics_of, params_of
 from kerasflow.training.history import History, Row
 
-SECONDS_BETWEEN = 1.0  # what the epochs of a shorter time hold is sent at once: a request takes as long as some epochs
 _NOT_PARAMS = ("tracker", "verbose", "warm_start", "callbacks")
 
 
@@ -37,16 +36,13 @@ class Tracking:
         uri: MLflow's tracking store, such as `sqlite:///mlflow.db` or `http://host:5000`; `auto` is
             MLFLOW_TRACKING_URI where that is set, else `sqlite:///mlflow.db`.
         name: of each run; the estimator's class if empty.
+        root: run folders are made below it.
     """
 
     experiment: str = ""
     uri: str = "auto"
     name: str = ""
-
-    def open(self) -> MLflowTracker:
-        """A tracker for one run."""
-        uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE if self.uri == "auto" else self.uri
-        return MLflowTracker(uri)
+    root: str = "runs"
 
 
 def as_tracking(given: Any) -> Tracking:
@@ -63,23 +59,21 @@ def as_tracking(given: Any) -> Tracking:
 
 
 class Recording:
-    """One fit in the tracking store: epochs as they come, the end as it was.
+    """One fit in its run folder, and from there in the tracking store: epochs as they come, the end as it was."""
 
-    Attributes:
-        run_id: the store's.
-    """
+    def __init__(self, tracker: JournalTracker, delivery: Delivery | None, updates: int, is_part: bool) -> None:
+        self.tracker, self.folder, self.delivery = tracker, tracker.folder, delivery
+        self.updates, self.is_part = updates, is_part
+        self.reason = ""
 
-    def __init__(self, tracker: MLflowTracker, mirror: Mirror, updates: int, is_part: bool) -> None:
-        self.tracker, self.mirror, self.updates, self.is_part = tracker, mirror, updates, is_part
-        self.run_id = tracker.run_id
-        self._rows: list[Row] = []
-        self._sent = time.monotonic()
+    @property
+    def run_id(self) -> str:
+        """The store's; empty while it has not answered."""
+        return "" if self.delivery is None else self.delivery.run_id
 
     def epoch(self, row: Row) -> None:
         """An epoch's row of the history."""
-        self._rows.append(row | {"updates": row["updates"] + self.updates})
-        if time.monotonic() - self._sent > SECONDS_BETWEEN:
-            self._send()
+        self.tracker.epoch(row | {"updates": row["updates"] + self.updates})
 
     def end(self, history: History, trained: tuple[Any, Any] | None) -> None:
         """The history is whole; a part of a search leaves its curves alone.
@@ -87,59 +81,57 @@ class Recording:
         Args:
             trained: the model and a sample, to be kept with a picture of the curves; None where more is to come.
         """
-        self._send()
+        self.reason = history.stop_reason
         tags = {"stop_reason": history.stop_reason, "engine": history.engine, "batch_norm": history.batch_norm}
-        self.mirror(lambda tracker: tracker.set_tags(tags))
+        self.tracker.set_tags(tags)
         best = {f"best/{key}": value for key, value in metrics_of(history.best).items() if key.startswith("val/")}
-        self.mirror(lambda tracker: tracker.log_metrics({"best/epoch": history.best_epoch, **best}, 0))
+        self.tracker.log_metrics({"best/epoch": history.best_epoch, **best}, 0)
         if self.is_part or trained is None:
             return
-        with tempfile.TemporaryDirectory() as folder:
-            picture = Path(folder) / "cost_curve.png"
-            _draw(history, picture)
-            self.mirror(lambda tracker: tracker.log_image("cost_curve", picture, 0))
-        self.mirror(lambda tracker: tracker.log_model(*trained))
-
-    def _send(self) -> None:
-        points = [(metrics_of(row), int(row["epoch"])) for row in self._rows]
-        self._rows, self._sent = [], time.monotonic()
-        if points:
-            self.mirror(lambda tracker: tracker.log_curves(points))
+        with self.folder.writing("figures/cost_curve.png") as path:
+            _draw(history, path)
+        self.tracker.log_image("cost_curve", self.folder.path("figures/cost_curve.png"), 0)
+        with self.folder.writing("model.keras") as path:
+            trained[0].save(path)
+        self.tracker.log_model(self.folder.path("model.keras"), signature_of(*trained))
 
 
 @contextmanager
 def recording(
-    estimator: Any, part_of: SearchRun | None, X: Any, y: Any, run_id: str, updates: int
+    estimator: Any, part_of: SearchRun | None, X: Any, y: Any, before: Path | None, updates: int
 ) -> Iterator[Recording]:
     """Around a fit: its run, which ends as the fit does.
 
     Args:
         part_of: the search that the fit belongs to.
-        run_id: of the run to go on with; empty for a new one.
+        before: the folder of the run to go on with; None for a new one.
         updates: that were made before.
 
     Raises:
-        TrackingError: the store does not answer, or refuses, before anything is trained.
+        TrackingError: no store can be where one is wanted, before anything is trained.
     """
-    tracking = as_tracking(estimator.tracker)
-    tracker = tracking.open()
-    mirror = Mirror(tracker, "but all is in the estimator's history_")
-    place = place_in_search()
-    is_part = part_of is not None and place is not None
-    with truthful_status(mirror) as begun:
-        if run_id:
-            tracker.resume(run_id)
-        else:
-            kind = type(estimator).__name__
-            name = place.name if place is not None else "refit" if part_of is not None else tracking.name or kind
-            tags = {"estimator": kind, **(place.tags if place is not None else {}), **git_tags()}
-            parent = "" if part_of is None else part_of.run_id
-            params = params_for(estimator.get_params(deep=False))
-            tracker.start(tracking.experiment or kind, name, params, tags, parent)
-        begun.run_id = tracker.run_id
-        if not is_part and not run_id:
-            _log_data(mirror, X, y)
-        yield Recording(tracker, mirror, updates, is_part)
+    tracking, kind = as_tracking(estimator.tracker), type(estimator).__name__
+    place, store = place_in_search(), store_for(tracking.uri)
+    name = place.name if place is not None else "refit" if part_of is not None else tracking.name or kind
+    experiment = tracking.experiment or kind
+    goes_on = before is not None and before.is_dir()  # not where the estimator came from another machine
+    folder = RunFolder(before) if before and goes_on else RunFolder.create(Path(tracking.root), experiment, name)
+    tracker = JournalTracker(folder)
+    with recorded(folder, store) as delivery:
+        found = Recording(tracker, delivery, updates, part_of is not None and place is not None)
+        with truthful_status(tracker):
+            if goes_on:
+                tracker.resume(tracker.run_id)
+                folder.set_status("RUNNING")
+            else:
+                tags = {"estimator": kind, **(place.tags if place is not None else {}), **git_tags()}
+                params = params_for(estimator.get_params(deep=False))
+                tracker.start(experiment, name, params, tags, "" if part_of is None else part_of.key)
+                if not found.is_part:
+                    _log_data(tracker, X, y)
+            yield found
+            tracker.end("FINISHED")
+            folder.set_status("FINISHED", found.reason)
 
 
 def params_for(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -165,12 +157,12 @@ def _shown(value: Any) -> Any:
     return str(value)
 
 
-def _log_data(mirror: Mirror, X: Any, y: Any) -> None:
+def _log_data(tracker: JournalTracker, X: Any, y: Any) -> None:
     if not isinstance(X, np.ndarray):
         return
     digest = fingerprint([("x", X), ("y", np.asarray(y))])
     profile = {"rows": len(X), "shape": list(X.shape), "dtype": str(X.dtype)}
-    mirror(lambda tracker: tracker.log_dataset("arrays", digest, "train", profile))
+    tracker.log_dataset("arrays", digest, "train", profile)
 
 
 def _draw(history: History, path: Path) -> None:

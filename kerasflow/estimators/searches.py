@@ -2,25 +2,32 @@
 
 scikit-learn tells an estimator nothing of the search around it. But a search clones the estimator that it was given
 when it begins, and lets that clone go when it returns: so the clone finds the search among the callers, and what is to
-be said of the whole is said when the clone is gone. Fits in other processes know the run's id, which clones hand on.
+be said of the whole is said when the clone is gone. Fits in other processes know the run's key, which clones hand on.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-import tempfile
-import warnings
 import weakref
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kerasflow.errors import TrackingError
+from kerasflow.recording import delivery_to, store_for
+from kerasflow.tracking.delivery import Delivery
+from kerasflow.tracking.folder import RunFolder
+from kerasflow.tracking.journal_tracker import JournalTracker
+from kerasflow.tracking.port import Points
+from kerasflow.tracking.shipper import deliver_now
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -28,11 +35,11 @@ class SearchRun:
     """The run of a search.
 
     Attributes:
-        run_id: the store's.
+        key: of the run, by which its parts name it.
         search: tells the search from others of this process.
     """
 
-    run_id: str
+    key: str
     search: int
 
 
@@ -72,7 +79,7 @@ def search_run_for(clone: Any, before: SearchRun | None) -> SearchRun | None:
         before: of the estimator that is cloned.
 
     Raises:
-        TrackingError: the store does not answer, or refuses.
+        TrackingError: no store can be where one is wanted.
     """
     from kerasflow.estimators.recording import as_tracking, params_for
 
@@ -80,42 +87,51 @@ def search_run_for(clone: Any, before: SearchRun | None) -> SearchRun | None:
     if search is None or (before is not None and before.search == id(search)):
         return before
     tracking, kind = as_tracking(clone.tracker), type(clone).__name__
-    tracker = tracking.open()
+    store, name = store_for(tracking.uri), tracking.name or type(search).__name__
+    experiment = tracking.experiment or kind
+    folder = RunFolder.create(Path(tracking.root), experiment, name)
+    held = ExitStack()
+    held.enter_context(folder.locked())
+    tracker = JournalTracker(folder)
     given = {"search": type(search).__name__, **_search_params(search)}
-    run_id = tracker.start(
-        tracking.experiment or kind,
-        tracking.name or type(search).__name__,
-        params_for(given | clone.get_params(deep=False)),
-        {"estimator": kind},
-    )
-    weakref.finalize(clone, _finish, tracker, search)  # the search does not hold this clone, so it is let go
-    return SearchRun(run_id, id(search))
+    tracker.start(experiment, name, params_for(given | clone.get_params(deep=False)), {"estimator": kind})
+    delivery = delivery_to(folder, store) if store else None
+    if delivery is not None:
+        deliver_now(delivery)  # so that its parts find it in the store
+    weakref.finalize(clone, _finish, held, tracker, delivery, search)  # the search does not hold this clone
+    return SearchRun(tracker.run_id, id(search))
 
 
-def _finish(tracker: Any, search: Any) -> None:
+def _finish(held: ExitStack, tracker: JournalTracker, delivery: Delivery | None, search: Any) -> None:
     """The search has returned, or was given up."""
-    results = getattr(search, "cv_results_", None)
-    try:
+    folder, results = tracker.folder, getattr(search, "cv_results_", None)
+    with held:
         if results is None:
             tracker.end("FAILED")
-            return
-        tracker.log_curves(list(_scores(results)))
-        if hasattr(search, "best_index_"):
-            best = search.best_index_
-            found = {f"best/{name}": float(results[name][best]) for name in _names(results)}
-            tracker.log_metrics({**found, "best/candidate": best + 1}, 0)
-            tracker.set_tags({"best_params": json.dumps(results["params"][best], default=str), **_told(results, best)})
-        with tempfile.TemporaryDirectory() as folder:
-            tracker.log_artifact(_table(results, Path(folder)))
-        tracker.end("FINISHED")
-    except TrackingError as error:
-        warnings.warn(f"not all of the search is recorded in MLflow, but cv_results_ has it: {error}", stacklevel=2)
+            folder.set_status("FAILED", "the search has not come to its end")
+        else:
+            _tell_results(tracker, results, getattr(search, "best_index_", None))
+            tracker.end("FINISHED")
+            folder.set_status("FINISHED", "the search has come to its end")
+        if delivery is not None:
+            deliver_now(delivery)
 
 
-def _scores(results: Any) -> Iterator[tuple[dict[str, float], int]]:
+def _tell_results(tracker: JournalTracker, results: Any, best: int | None) -> None:
+    tracker.log_curves(list(_scores(results)))
+    if best is not None:
+        found = {f"best/{name}": float(results[name][best]) for name in _names(results)}
+        tracker.log_metrics({**found, "best/candidate": best + 1}, 0)
+        tracker.set_tags({"best_params": json.dumps(results["params"][best], default=str), **_told(results, best)})
+    with tracker.folder.writing("cv_results.csv") as path:
+        _table(results).to_csv(path, index=False)
+    tracker.log_artifact(tracker.folder.path("cv_results.csv"))
+
+
+def _scores(results: Any) -> Iterator[Points]:
     """Mean and standard deviation over folds, a step for each candidate, from 1."""
     for place in range(len(results["params"])):
-        yield {f"cv/{name}": float(results[name][place]) for name in _names(results)}, place + 1
+        yield Points({f"cv/{name}": float(results[name][place]) for name in _names(results)}, place + 1)
 
 
 def _names(results: Any) -> list[str]:
@@ -130,17 +146,16 @@ def _told(results: Any, best: int) -> dict[str, str]:
     return {name: f"{mean:.4g} ± {std:.2g} over {folds} folds" for name, (mean, std) in means.items()}
 
 
-def _table(results: Any, folder: Path) -> Path:
+def _table(results: Any) -> pd.DataFrame:
     import pandas as pd
 
-    path = folder / "cv_results.csv"
-    table = {
-        name: np.ma.filled(column, np.nan) if np.ma.isMA(column) and column.dtype.kind == "f" else column
-        for name, column in results.items()
-        if name != "params"
-    }
-    pd.DataFrame(table).to_csv(path, index=False)
-    return path
+    return pd.DataFrame(
+        {
+            name: np.ma.filled(column, np.nan) if np.ma.isMA(column) and column.dtype.kind == "f" else column
+            for name, column in results.items()
+            if name != "params"
+        }
+    )
 
 
 def _search_params(search: Any) -> dict[str, Any]:

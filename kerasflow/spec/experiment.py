@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -79,6 +80,11 @@ class ExperimentSpec(Part):
     def to_yaml(self) -> str:
         """The same as YAML text."""
         return yaml.safe_dump(self.to_document(), sort_keys=False, width=110, default_flow_style=None)
+
+    def without_password(self) -> ExperimentSpec:
+        """The same with `***` for who may enter the tracking store, to be written down."""
+        uri = re.sub(r"(?<=://)[^/@]*@", "***@", self.track.uri)
+        return self.model_copy(update={"track": self.track.model_copy(update={"uri": uri})})
 
     def content_hash(self) -> str:
         """SHA-256, in hex, of what decides the run's numbers: seed, data, model and train, however written."""

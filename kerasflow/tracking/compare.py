@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kerasflow.columns import higher_is_better
 from kerasflow.errors import RunError
+from kerasflow.tracking.delivery import recorded_in
 from kerasflow.tracking.folder import RunFolder
 from kerasflow.tracking.record import metrics_of, params_of
 
@@ -114,7 +115,7 @@ def _read(folder: RunFolder, shared_name: bool) -> ComparedRun:
         directory=folder.directory,
         status=status.state,
         stop_reason=status.reason,
-        run_id=status.run_id,
+        run_id=recorded_in(folder)[1],
         params=params_of(_document(folder)),
         metrics=(metrics_of(rows[-1]) if rows else {}) | _final_metrics(folder),
         rows=rows,

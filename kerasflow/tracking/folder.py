@@ -1,33 +1,37 @@
 """The run folder: what a run leaves on disk, whole at every instant.
 
-Where: `runs/<experiment>/<name>-<time>-<id>/`. In it: `spec.yaml`, `history.jsonl`, `metrics.json`, `status.json`,
+Where: `runs/<experiment>/<name>-<time>-<id>/`. In it: `journal.jsonl`, `status.json`, `spec.yaml`, `metrics.json`,
 `model.keras`, `environment.txt`, `figures/*.png` and whatever else a run adds.
 """
 
 from __future__ import annotations
 
 import difflib
+import hashlib
 import json
 import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Literal
 
 from kerasflow.errors import RunError
+from kerasflow.tracking.journal import FILE, Journal, plain
 
 State = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 Rows = list[dict[str, Any]]
 Runs = list["RunFolder"]
 
-HISTORY = "history.jsonl"
 STATUS = "status.json"
 LOCK = "run.lock"
+RESERVE = ".reserve"
+RESERVE_BYTES = 16 * 1024
+"""Of the disk, let go when a run ends, so that its end can be written where the disk is full."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,6 @@ class Status:
     Attributes:
         state: RUNNING until it has ended; a run that was killed outright stays RUNNING.
         reason: why it stopped, in a sentence.
-        run_id: of the tracking store, empty without one.
-        store: the tracking store's file, where it is one; other addresses may hold a password.
         experiment, name: as the user wrote them.
         started, ended: ISO 8601 with the zone; `ended` is empty while it runs.
     """
@@ -49,8 +51,6 @@ class Status:
     started: str
     ended: str = ""
     reason: str = ""
-    run_id: str = ""
-    store: str = ""
 
 
 class RunFolder:
@@ -58,10 +58,12 @@ class RunFolder:
 
     Attributes:
         directory: where it is, absolute.
+        journal: every event of the run.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.journal = Journal(directory / FILE)
 
     def __fspath__(self) -> str:
         return str(self.directory)
@@ -92,6 +94,7 @@ class RunFolder:
                         raise
         folder = cls(directory)
         folder._write_status(Status("RUNNING", experiment, name, started=now.isoformat(timespec="seconds")))
+        folder._keep_reserve()
         return folder
 
     @classmethod
@@ -117,7 +120,12 @@ class RunFolder:
         found = [run for run in _runs(root.absolute() / safe_name(experiment)) if run.status.experiment == experiment]
         if not found:
             raise RunError(f"{root}: no run of experiment {experiment!r}{_hint(experiment, experiments(root))}")
-        return sorted(found, key=lambda run: (datetime.fromisoformat(run.status.started), run.directory.name))
+        return _oldest_first(found)
+
+    def release_reserve(self) -> None:
+        """Lets go of the room that was kept for the end."""
+        with suppress(OSError):
+            (self.directory / RESERVE).unlink(missing_ok=True)
 
     def path(self, name: str) -> Path:
         """The place of a file in this folder, such as `figures/cost.png`; the folders above it are made.
@@ -161,7 +169,7 @@ class RunFolder:
 
     def write_json(self, name: str, value: Any) -> Path:
         """Write a value as JSON; NumPy's numbers become plain ones, NaN and infinities Python's own words for them."""
-        return self.write_text(name, json.dumps(value, indent=2, default=_plain) + "\n")
+        return self.write_text(name, json.dumps(value, indent=2, default=plain) + "\n")
 
     def read_json(self, name: str) -> Any:
         """The value that `write_json` wrote.
@@ -185,36 +193,19 @@ class RunFolder:
         except OSError as error:
             raise RunError(f"{self.directory / name}: cannot be read: {error.strerror}") from error
 
-    def append_row(self, row: Mapping[str, Any]) -> None:
-        """Add an epoch to the history; it is on the disk when this returns."""
-        path = self.path(HISTORY)
-        line = json.dumps(dict(row), default=_plain) + "\n"
-        with _on_disk(path), path.open("a+b") as file:
-            _drop_torn_line(file)
-            file.write(line.encode())
-            _settle(file)
-
-    def write_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Replace the history by these epochs."""
-        self.write_text(HISTORY, "".join(json.dumps(dict(row), default=_plain) + "\n" for row in rows))
-
     @property
     def rows(self) -> Rows:
-        """The history's epochs, in order; a last line that was torn by a crash is dropped.
+        """The history's epochs, in order; of those that a resumed run computed again, the last ones.
 
         Raises:
-            RunError: if another line cannot be read.
+            RunError: the journal cannot be read.
         """
-        path = self.directory / HISTORY
-        if not path.exists():
-            return []
-        *lines, _torn = self.read_text(HISTORY).split("\n")
-        rows = []
-        for number, line in enumerate(lines, start=1):
-            try:
-                rows.append(json.loads(line))
-            except ValueError as error:
-                raise RunError(f"{path}:{number}: is not JSON ({error})") from error
+        rows: Rows = []
+        for event in self.journal.read():
+            if event.kind == "epoch":
+                rows.append(event.facts["row"])
+            elif event.kind == "go_back":
+                del rows[event.facts["epochs"] :]
         return rows
 
     @property
@@ -222,12 +213,15 @@ class RunFolder:
         """How the run stands."""
         return Status(**self.read_json(STATUS))
 
-    def set_status(self, state: State, reason: str = "", run_id: str = "", store: str = "") -> None:
-        """Record how the run stands; a run id and a store that are known stay known."""
-        known = self.status
-        ended = "" if state == "RUNNING" else datetime.now().astimezone().isoformat(timespec="seconds")
-        run_id, store = run_id or known.run_id, store or known.store
-        self._write_status(replace(known, state=state, ended=ended, reason=reason, run_id=run_id, store=store))
+    def set_status(self, state: State, reason: str = "", ended: datetime | None = None) -> None:
+        """Record how the run stands.
+
+        Args:
+            ended: when, if not now.
+        """
+        (self._keep_reserve if state == "RUNNING" else self.release_reserve)()
+        at = "" if state == "RUNNING" else (ended or datetime.now()).astimezone().isoformat(timespec="seconds")
+        self._write_status(replace(self.status, state=state, ended=at, reason=reason))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -251,6 +245,10 @@ class RunFolder:
         finally:
             lock.release()
 
+    def _keep_reserve(self) -> None:
+        with _on_disk(self.directory / RESERVE):
+            (self.directory / RESERVE).write_bytes(os.urandom(RESERVE_BYTES))
+
     def _write_status(self, status: Status) -> None:
         self.write_json(STATUS, asdict(status))
 
@@ -262,6 +260,28 @@ def experiments(root: Path) -> list[str]:
     return sorted({run.status.experiment for folder in root.iterdir() for run in _runs(folder)})
 
 
+def every_run(root: Path) -> Runs:
+    """The runs of all experiments below `root`, oldest first."""
+    return _oldest_first([run for folder in root.absolute().glob("*") for run in _runs(folder)])
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 (hex) of a file's bytes; of a folder's, by the names of its files.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if path.is_dir():
+        lines = [
+            f"{file.relative_to(path).as_posix()} {digest_of(file)}"
+            for file in sorted(path.rglob("*"))
+            if file.is_file()
+        ]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def safe_name(name: str) -> str:
     """A name as part of a path: no separators, no leading dot, at most 80 characters; not unique to the name."""
     return re.sub(r"[^\w.\-]+", "-", name).strip(".-")[:80] or "unnamed"
@@ -269,6 +289,10 @@ def safe_name(name: str) -> str:
 
 def _runs(folder: Path) -> Runs:
     return [RunFolder(status.parent) for status in folder.glob(f"*/{STATUS}")]
+
+
+def _oldest_first(runs: Runs) -> Runs:
+    return sorted(runs, key=lambda run: (datetime.fromisoformat(run.status.started), run.directory.name))
 
 
 def _hint(experiment: str, known: list[str]) -> str:
@@ -291,21 +315,3 @@ def _settle(file: IO[Any]) -> None:
     """A rename or a later line must not reach the disk before these bytes."""
     file.flush()
     os.fsync(file.fileno())
-
-
-def _drop_torn_line(file: IO[bytes]) -> None:
-    """Cut what follows the last line break: a crash while it was written."""
-    end = file.seek(0, os.SEEK_END)
-    if end == 0:
-        return
-    file.seek(end - 1)
-    if file.read(1) == b"\n":
-        return
-    file.seek(0)
-    file.truncate(file.read().rfind(b"\n") + 1)
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} {value!r} has no form in JSON")

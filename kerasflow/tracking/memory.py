@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kerasflow.errors import TrackingError
-from kerasflow.tracking.port import Context, EndStatus
+from kerasflow.tracking.port import Context, EndStatus, Points, Tensor
 from kerasflow.tracking.record import new_points
 
 
@@ -32,7 +32,9 @@ class MemoryTracker:
         images: by key and step, the file's bytes.
         artifacts: by path inside the run, the file's bytes.
         datasets: in the order they came.
-        model, example: as given.
+        model: the file's bytes; empty if there is none.
+        signature: as given.
+        started, ended: as given, in milliseconds since 1970.
     """
 
     def __init__(self) -> None:
@@ -47,17 +49,31 @@ class MemoryTracker:
         self.images: dict[tuple[str, int], bytes] = {}
         self.artifacts: dict[str, bytes] = {}
         self.datasets: list[LoggedDataset] = []
-        self.model: Any = None
-        self.example: Any = None
+        self.model = b""
+        self.signature: Mapping[str, Sequence[Tensor]] = {}
+        self.key = ""
+        self.started: int | None = None
+        self.ended: int | None = None
         self._last: dict[str, int] = {}
 
     def start(
-        self, experiment: str, name: str, params: Mapping[str, Any], tags: Mapping[str, Any], parent: str = ""
+        self,
+        experiment: str,
+        name: str,
+        params: Mapping[str, Any],
+        tags: Mapping[str, Any],
+        parent: str = "",
+        key: str = "",
+        at: int | None = None,
     ) -> str:
+        if self.run_id and key and key == self.key:
+            self.resume(self.run_id)
+            return self.run_id
         if self.run_id:
             raise TrackingError(f"this tracker keeps run {self.run_id} already; a new run needs a new tracker")
         self.experiment, self.name, self.parent = experiment, name, parent
         self.run_id, self.status = uuid.uuid4().hex, "RUNNING"
+        self.key, self.started = key, at
         self.params.update(params)
         self.tags.update(tags)
         return self.run_id
@@ -77,9 +93,9 @@ class MemoryTracker:
         for key, value in new_points(metrics, step, self._last).items():
             self.metrics.setdefault(key, []).append((step, float(value)))
 
-    def log_curves(self, points: Sequence[tuple[Mapping[str, float], int]]) -> None:
-        for metrics, step in points:
-            self.log_metrics(metrics, step)
+    def log_curves(self, points: Sequence[Points]) -> None:
+        for point in points:
+            self.log_metrics(point.metrics, point.step)
 
     def log_dataset(self, name: str, digest: str, context: Context, profile: Mapping[str, Any]) -> None:
         self._require_start()
@@ -98,13 +114,13 @@ class MemoryTracker:
         else:
             self.artifacts[f"{prefix}{path.name}"] = _read(path)
 
-    def log_model(self, model: Any, example: Any) -> None:
+    def log_model(self, path: Path, signature: Mapping[str, Sequence[Tensor]]) -> None:
         self._require_start()
-        self.model, self.example = model, example
+        self.model, self.signature = _read(path), signature
 
-    def end(self, status: EndStatus) -> None:
+    def end(self, status: EndStatus, at: int | None = None) -> None:
         self._require_start()
-        self.status = status
+        self.status, self.ended = status, at
 
     def _require_start(self) -> None:
         if not self.run_id:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from kerasflow.errors import TrackingError
 from kerasflow.tracking.store_uri import shown
 
-# Seconds for one request, which is sent once more if there is no answer.
+# Seconds for one request. It is not sent again where there is no answer: whoever repeats it asks first what arrived.
 FIRST_CONTACT = 5
 REQUEST = 10
 UPLOAD = 60
@@ -33,13 +33,7 @@ def calling(uri: str, action: str, seconds: int = REQUEST) -> Iterator[None]:
     Raises:
         TrackingError: for whatever goes wrong.
     """
-    settings = {
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-        "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-        "MLFLOW_HTTP_REQUEST_TIMEOUT": str(seconds),
-        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    }
-    with _process, _environment(settings), _quiet():
+    with _process, patience(seconds), _quiet():
         try:
             yield
         except TrackingError:
@@ -68,7 +62,16 @@ def _first_line(error: Exception) -> str:
 
 
 @contextmanager
-def _environment(settings: Mapping[str, str]) -> Iterator[None]:
+def patience(seconds: int = REQUEST) -> Iterator[None]:
+    """While the block runs, MLflow waits so long for an answer, once; within another such block, as long as that says.
+
+    The environment is the whole process': a thread beside others had better not be the one that changes it.
+    """
+    settings = {
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": str(seconds),
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    }
     ours = {name: value for name, value in settings.items() if name not in os.environ}
     os.environ.update(ours)
     try:

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import getpass
 import json
+import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from kerasflow.errors import TrackingError
 from kerasflow.tracking import limits, store_uri
 from kerasflow.tracking.environment import model_requirements
-from kerasflow.tracking.folder import safe_name
+from kerasflow.tracking.folder import digest_of, safe_name
 from kerasflow.tracking.mlflow_calls import FIRST_CONTACT, REQUEST, UPLOAD, calling
-from kerasflow.tracking.port import Context, EndStatus
+from kerasflow.tracking.port import Context, EndStatus, Points, Tensor
 from kerasflow.tracking.record import new_points
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-_ITEMS_A_BATCH = 100
+_ITEMS_A_BATCH, _METRICS_A_BATCH = 100, 1000
 _NOT_FINITE = "not_finite"
+_KEY_TAG = "kerasflow.key"
+_CONTENT_TAG = "sha256"
 _LOCK_SECONDS = 120
 
 # MLflow's charts take a run's colour from this tag, else from its id, which gives neighbours the same one.
@@ -54,10 +57,20 @@ class MLflowTracker:
         self._experiment_id = ""
         self._client: MlflowClient | None = None
         self._not_finite: dict[str, str] = {}
-        self._last: dict[str, int] = {}  # the step that each curve had reached when the run was taken up
+        # What the run had when it was taken up: the step that each curve had reached, pictures, models' content.
+        self._last: dict[str, int] = {}
+        self._images: frozenset[str] = frozenset()
+        self._models: frozenset[str] = frozenset()
 
     def start(
-        self, experiment: str, name: str, params: Mapping[str, Any], tags: Mapping[str, Any], parent: str = ""
+        self,
+        experiment: str,
+        name: str,
+        params: Mapping[str, Any],
+        tags: Mapping[str, Any],
+        parent: str = "",
+        key: str = "",
+        at: int | None = None,
     ) -> str:
         if self.run_id:
             raise TrackingError(f"this tracker keeps run {self.run_id} already; a new run needs a new tracker")
@@ -68,11 +81,16 @@ class MLflowTracker:
             self._client = MlflowClient(tracking_uri=self.uri)
             self._experiment_id = self._find_or_create(self._client, experiment)
         with self._calling("start a run"):
-            own = {**_origin(tags), _COLOUR_TAG: _next_colour(self._client, self._experiment_id)}
-            if parent:
-                own["mlflow.parentRunId"] = parent
-            run = self._client.create_run(self._experiment_id, run_name=name, tags=own)
-            self.run_id = str(run.info.run_id)
+            known = key and _run_of(self._client, self._experiment_id, key)
+        if known:
+            self.resume(known)
+        else:
+            with self._calling("start a run"):
+                own = {**_origin(tags), _COLOUR_TAG: _next_colour(self._client, self._experiment_id)}
+                own |= {_KEY_TAG: key} if key else {}
+                own |= {"mlflow.parentRunId": self._parent(self._client, parent)} if parent else {}
+                run = self._client.create_run(self._experiment_id, at, tags=own, run_name=name)
+                self.run_id = str(run.info.run_id)
         try:
             self._log_texts(limits.fit_texts(params, limits.PARAM_LENGTH), limits.fit_texts(tags, limits.TAG_LENGTH))
         except BaseException:  # whatever comes, the run that was begun a moment ago must not say RUNNING for ever
@@ -82,7 +100,7 @@ class MLflowTracker:
         return self.run_id
 
     def resume(self, run_id: str) -> None:
-        if self.run_id:
+        if self.run_id not in ("", run_id):
             raise TrackingError(f"this tracker keeps run {self.run_id} already; another run needs another tracker")
         file = store_uri.sqlite_file(self.uri)
         if file is not None and not file.exists():
@@ -94,6 +112,8 @@ class MLflowTracker:
             client = MlflowClient(tracking_uri=self.uri)
             run = client.get_run(run_id)
             self._last = {key: _last_step(client, run_id, key) for key in run.data.metrics}
+            self._images = frozenset(_places(item.path) for item in client.list_artifacts(run_id, "images"))
+            self._models = frozenset(_contents(client, run))
             client.update_run(run_id, "RUNNING")
         self._client, self.run_id, self._experiment_id = client, run_id, str(run.info.experiment_id)
         if _NOT_FINITE in run.data.tags:
@@ -103,22 +123,22 @@ class MLflowTracker:
         self._log_texts({}, limits.fit_texts(tags, limits.TAG_LENGTH))
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
-        self.log_curves([(metrics, step)])
+        self.log_curves([Points(metrics, step)])
 
-    def log_curves(self, points: Sequence[tuple[Mapping[str, float], int]]) -> None:
+    def log_curves(self, points: Sequence[Points]) -> None:
         from mlflow.entities import Metric
 
         client = self._started()
         now = int(time.time() * 1000)
         entities, news = [], dict[str, str]()
-        for metrics, step in points:
+        for metrics, step, at in points:
             fitted, strange = limits.fit_metrics(metrics)
             new = new_points(fitted, step, self._last)
-            entities += [Metric(key, value, now, step) for key, value in new.items()]
+            entities += [Metric(key, value, at or now, step) for key, value in new.items()]
             if new:
                 news = {key: f"{key} = {value} at step {step}" for key, value in strange.items()} | news
         with self._calling("log metrics"):
-            for batch in _batches(entities):
+            for batch in _batches(entities, _METRICS_A_BATCH):
                 client.log_batch(self.run_id, metrics=batch)
         news = {key: text for key, text in news.items() if key not in self._not_finite}
         if news:
@@ -143,23 +163,29 @@ class MLflowTracker:
     def log_image(self, key: str, path: Path, step: int) -> None:
         from PIL import Image
 
-        client = self._started()
+        client, key = self._started(), limits.fit_key(key).replace(":", "_")
+        if _place(key, step) in self._images:
+            return
         with self._calling(f"log the image {path}", UPLOAD), Image.open(path) as image:
-            client.log_image(self.run_id, image, key=limits.fit_key(key).replace(":", "_"), step=step)
+            client.log_image(self.run_id, image, key=key, step=step)
 
     def log_artifact(self, path: Path, folder: str = "") -> None:
         client = self._started()
         with self._calling(f"log {path}", UPLOAD):
             client.log_artifact(self.run_id, str(path), folder or None)
 
-    def log_model(self, model: Any, example: Any) -> None:
+    def log_model(self, path: Path, signature: Mapping[str, Sequence[Tensor]]) -> None:
         from mlflow.entities import LoggedModelOutput
 
-        client = self._started()
+        client, content = self._started(), digest_of(path)
+        if content in self._models:
+            return
         with self._calling("log the model", UPLOAD), tempfile.TemporaryDirectory() as aside:
-            logged = client.create_logged_model(self._experiment_id, name="model", source_run_id=self.run_id)
+            logged = client.create_logged_model(
+                self._experiment_id, name="model", source_run_id=self.run_id, tags={_CONTENT_TAG: content}
+            )
             try:
-                _save_model(model, example, Path(aside) / "model", self.run_id, logged)
+                _save_model(path, signature, Path(aside) / "model", self.run_id, logged)
                 client.log_model_artifacts(logged.model_id, str(Path(aside) / "model"))
             except BaseException:
                 client.finalize_logged_model(logged.model_id, "FAILED")
@@ -167,10 +193,10 @@ class MLflowTracker:
             client.finalize_logged_model(logged.model_id, "READY")
             client.log_outputs(self.run_id, [LoggedModelOutput(logged.model_id, step=0)])
 
-    def end(self, status: EndStatus) -> None:
+    def end(self, status: EndStatus, at: int | None = None) -> None:
         client = self._started()
         with self._calling("end the run"):
-            client.set_terminated(self.run_id, status)
+            client.set_terminated(self.run_id, status, at)
 
     def _calling(self, action: str, seconds: int = REQUEST) -> AbstractContextManager[None]:
         return calling(self.uri, action, seconds)
@@ -179,6 +205,12 @@ class MLflowTracker:
         if self._client is None or not self.run_id:
             raise TrackingError("no run has begun: call start first")
         return self._client
+
+    def _parent(self, client: MlflowClient, key: str) -> str:
+        found = _run_of(client, self._experiment_id, key)
+        if not found:
+            raise TrackingError(f"the run {key}, which this one is a part of, is not recorded yet")
+        return found
 
     def _one_creator(self) -> AbstractContextManager[Any]:
         """Several first runs that create one SQLite database at once break it: they take turns."""
@@ -243,31 +275,63 @@ def _origin(tags: Mapping[str, Any]) -> dict[str, str]:
     return origin
 
 
-def _batches(items: Sequence[Any]) -> list[Sequence[Any]]:
-    return [items[start : start + _ITEMS_A_BATCH] for start in range(0, len(items), _ITEMS_A_BATCH)]
+def _batches(items: Sequence[Any], size: int = _ITEMS_A_BATCH) -> list[Sequence[Any]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]
 
 
-def _save_model(model: Any, example: Any, path: Path, run_id: str, logged: Any) -> None:
-    """Write the model in MLflow's layout: `.keras`, its signature from the example, its packages as given."""
+def _run_of(client: MlflowClient, experiment_id: str, key: str) -> str:
+    """The id of the run that was started with this key; empty if there is none."""
+    found = client.search_runs([experiment_id], f"tags.`{_KEY_TAG}` = '{key}'", max_results=1)
+    return str(found[0].info.run_id) if found else ""
+
+
+def _place(key: str, step: int) -> str:
+    """How the name of a picture begins that MLflow keeps under `images/`."""
+    return f"{key.replace('/', '~')}+step+{step}"
+
+
+def _places(path: str) -> str:
+    return path.removeprefix("images/").partition("+timestamp+")[0].replace("%", "+")
+
+
+def _contents(client: MlflowClient, run: Any) -> Iterator[str]:
+    """The content of each whole model that a run has given."""
+    for output in run.outputs.model_outputs if run.outputs else ():
+        logged = client.get_logged_model(output.model_id)
+        if logged.status.value == "READY":
+            yield str(logged.tags.get(_CONTENT_TAG, ""))
+
+
+class _Saved:
+    """A model that lies in a file already, as far as MLflow asks."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def save(self, path: str) -> None:
+        shutil.copyfile(self.path, path)
+
+
+def _save_model(file: Path, signature: Mapping[str, Sequence[Tensor]], path: Path, run_id: str, logged: Any) -> None:
+    """Write the model in MLflow's layout: `.keras`, its signature, its packages as given."""
     import mlflow.keras
-    from mlflow.models import Model, infer_signature
+    from mlflow.models import Model, ModelSignature
 
-    outputs = model(example, training=False)
-    signature = infer_signature(_by_name(example, model, "inputs"), _by_name(outputs, model, "outputs"))
+    described = ModelSignature(_schema(signature["inputs"]), _schema(signature["outputs"]))
     description = Model(
         artifact_path=logged.artifact_location, run_id=run_id, model_uuid=logged.model_id, model_id=logged.model_id
     )
     mlflow.keras.save_model(
-        model, str(path), mlflow_model=description, signature=signature, pip_requirements=model_requirements()
+        _Saved(file),
+        str(path),
+        mlflow_model=description,
+        signature=described,
+        pip_requirements=model_requirements(),
     )
 
 
-def _by_name(values: Any, model: Any, side: Literal["inputs", "outputs"]) -> Any:
-    """Arrays as MLflow reads them: one array, or a dict of them by the names of the model's own tensors."""
+def _schema(tensors: Sequence[Tensor]) -> Any:
     import numpy as np
+    from mlflow.types import Schema, TensorSpec
 
-    if isinstance(values, Mapping):
-        return {name: np.asarray(value) for name, value in values.items()}
-    if isinstance(values, list | tuple):
-        return {tensor.name: np.asarray(value) for tensor, value in zip(getattr(model, side), values, strict=True)}
-    return np.asarray(values)
+    return Schema([TensorSpec(np.dtype(dtype), tuple(shape), name) for name, dtype, shape in tensors])

@@ -4,20 +4,62 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 Context = Literal["train", "validation", "test"]
 EndStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
 
+class Points(NamedTuple):
+    """One point of each of some curves.
+
+    Attributes:
+        metrics: values by name, such as `val/loss`; NaN and infinities are allowed.
+        step: epochs completed, from 1.
+        at: when, in milliseconds since 1970; now if not given.
+    """
+
+    metrics: Mapping[str, float]
+    step: int
+    at: int | None = None
+
+
+class Tensor(NamedTuple):
+    """One input or output of a model.
+
+    Attributes:
+        name: None where there is but one.
+        dtype: NumPy's name of it.
+        shape: -1 where any size goes, as for the samples.
+    """
+
+    name: str | None
+    dtype: str
+    shape: Sequence[int]
+
+
 class Tracker(Protocol):
     """Keeps one run: `start` or `resume` first, `end` last, anything in between in any order.
 
-    Every method raises `TrackingError`, in one sentence, when the store does not answer or refuses.
+    Every method raises `TrackingError`, in one sentence, when the store does not answer or refuses. Nobody knows then
+    whether it has what it was given. Another tracker that resumes the run asks it: what is said again after `resume`,
+    in the same order, is there once.
+
+    Attributes:
+        run_id: the store's; empty before `start`.
     """
 
+    run_id: str
+
     def start(
-        self, experiment: str, name: str, params: Mapping[str, Any], tags: Mapping[str, Any], parent: str = ""
+        self,
+        experiment: str,
+        name: str,
+        params: Mapping[str, Any],
+        tags: Mapping[str, Any],
+        parent: str = "",
+        key: str = "",
+        at: int | None = None,
     ) -> str:
         """Begin a run and return its id.
 
@@ -26,15 +68,17 @@ class Tracker(Protocol):
             name: the run's own name; several runs may bear it.
             params: what was wanted, flat, by paths such as `train/batch_size`; written once, never changed.
             tags: what is known about the run at its start; `set_tags` adds to them.
-            parent: the id of the run that this one is a part of; empty for none.
+            parent: the key of the run that this one is a part of, in the same experiment; empty for none.
+            key: tells the run from all others; if the experiment has a run of this key already, that one is resumed.
+            at: when it began, in milliseconds since 1970; now if not given.
         """
         ...
 
     def resume(self, run_id: str) -> None:
         """Take up a run that was begun before, in this process or another: it says RUNNING again.
 
-        Points that its curves have already are not added again: `log_metrics` leaves out, for each curve, the steps up
-        to its last one.
+        Points that its curves have already are not added again: of each curve, the steps up to its last one are left
+        out. The same holds for pictures of a key and step, and for a model of the same content.
 
         Args:
             run_id: as `start` gave it.
@@ -54,12 +98,8 @@ class Tracker(Protocol):
         """
         ...
 
-    def log_curves(self, points: Sequence[tuple[Mapping[str, float], int]]) -> None:
-        """Add several points to each curve at once.
-
-        Args:
-            points: metrics and steps, each as `log_metrics` takes them.
-        """
+    def log_curves(self, points: Sequence[Points]) -> None:
+        """Add several points to each curve at once, in the order of their steps."""
         ...
 
     def log_dataset(self, name: str, digest: str, context: Context, profile: Mapping[str, Any]) -> None:
@@ -81,15 +121,19 @@ class Tracker(Protocol):
         """Copy a file, or a folder with all it holds, into a folder of the run's artifacts (the top one if empty)."""
         ...
 
-    def log_model(self, model: Any, example: Any) -> None:
+    def log_model(self, path: Path, signature: Mapping[str, Sequence[Tensor]]) -> None:
         """Keep a trained model.
 
         Args:
-            model: a `keras.Model`.
-            example: a few of its inputs `(n_samples, ...)`, or a list or dict of them where it has several.
+            path: a `.keras` file.
+            signature: what it takes and gives, by `inputs` and `outputs`.
         """
         ...
 
-    def end(self, status: EndStatus) -> None:
-        """End the run: FINISHED by itself, FAILED by an exception, or KILLED from outside."""
+    def end(self, status: EndStatus, at: int | None = None) -> None:
+        """End the run: FINISHED by itself, FAILED by an exception, or KILLED from outside.
+
+        Args:
+            at: when, in milliseconds since 1970; now if not given.
+        """
         ...

@@ -7,13 +7,16 @@ import re
 import socket
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
-from kerasflow.errors import TrackingError
+from kerasflow.errors import TrackingError, sentence
 
 CONNECT_SECONDS = 5.0
 
 _DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+_PORTS = {"http": 80, "https": 443, **_DATABASE_PORTS}
 _SQLITE = "sqlite:///"
+_HIDDEN = "***@"
 _SQLITE_HEADER = b"SQLite format 3\0"
 
 
@@ -40,12 +43,37 @@ def resolve(uri: str) -> str:
 
 def shown(uri: str) -> str:
     """The address as a message may show it, without a password."""
-    return re.sub(r"(?<=://)[^/@]*@", "***@", uri)
+    return re.sub(r"(?<=://)[^/@]*@", _HIDDEN, uri)
 
 
 def sqlite_file(uri: str) -> Path | None:
     """The file of a resolved SQLite address, else None."""
     return Path(unquote(uri.removeprefix(_SQLITE))) if uri.startswith(_SQLITE) else None
+
+
+def with_password(uri: str, other: str) -> str:
+    """An address that was kept by `shown`, with the password from the same address as the user has it elsewhere.
+
+    Raises:
+        TrackingError: that is another one, or none.
+    """
+    if _HIDDEN not in uri or shown(other) == uri:
+        return other if _HIDDEN in uri else uri
+    raise TrackingError(f"{uri}: its password is kept nowhere; set MLFLOW_TRACKING_URI to the whole address")
+
+
+def check_possible(uri: str) -> None:
+    """Refuse at once a file that can be no store; whether a server answers is not asked.
+
+    Args:
+        uri: as `resolve` gave it.
+
+    Raises:
+        TrackingError: with what is wrong.
+    """
+    file = sqlite_file(uri)
+    if file is not None:
+        _check_sqlite(file)
 
 
 def check_reachable(uri: str) -> None:
@@ -57,17 +85,17 @@ def check_reachable(uri: str) -> None:
     Raises:
         TrackingError: with what is wrong.
     """
-    file = sqlite_file(uri)
-    if file is not None:
-        _check_sqlite(file)
-        return
+    check_possible(uri)
     parts = urlsplit(uri)
-    port = _DATABASE_PORTS.get(parts.scheme.split("+")[0])
+    if getproxies().get(parts.scheme) and not proxy_bypass(parts.hostname or ""):
+        return  # somebody between knows the way
+    port = _PORTS.get(parts.scheme.split("+")[0])
     if port is not None and parts.hostname:
         try:
             socket.create_connection((parts.hostname, parts.port or port), timeout=CONNECT_SECONDS).close()
         except OSError as error:
-            message = f"the tracking database {shown(uri)} does not answer ({error}); is it running?"
+            kind = "server" if parts.scheme in ("http", "https") else "database"
+            message = f"the tracking {kind} {shown(uri)} does not answer ({sentence(error)}); is it running?"
             raise TrackingError(message) from error
 
 

@@ -1,4 +1,5 @@
-"""What every tracker promises, passed by the in-memory twin and by MLflow: on SQLite, and through a real server."""
+"""What every tracker promises, passed by the in-memory twin, by MLflow on SQLite and through a real server, and by a
+run's journal as the twin is told of it."""
 
 from __future__ import annotations
 
@@ -17,13 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from kerasflow.errors import TrackingError
+from kerasflow.errors import RunError, TrackingError
+from kerasflow.tracking.folder import RunFolder
+from kerasflow.tracking.journal_tracker import JournalTracker, replay, runs_of
 from kerasflow.tracking.memory import MemoryTracker
 from kerasflow.tracking.mlflow_tracker import MLflowTracker
-from kerasflow.tracking.port import Tracker
+from kerasflow.tracking.port import Points, Tensor, Tracker
 
 
 @dataclass
@@ -83,14 +85,21 @@ def sqlite(tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"sqlite:///{tmp_path_factory.mktemp('sqlite')}/mlflow.db"
 
 
-@pytest.fixture(params=["memory", "sqlite", "server"])
-def tracker(request: pytest.FixtureRequest) -> Tracker:
+@pytest.fixture(params=["memory", "journal", "sqlite", "server"])
+def tracker(request: pytest.FixtureRequest, tmp_path: Path) -> Tracker:
     if request.param == "memory":
         return MemoryTracker()
+    if request.param == "journal":
+        return JournalTracker(RunFolder.create(tmp_path / "runs", "digits", "small-mlp"))
     return MLflowTracker(request.getfixturevalue(request.param))
 
 
 def kept(tracker: Tracker) -> Kept:
+    if isinstance(tracker, JournalTracker):
+        twin = MemoryTracker()
+        for events in runs_of(tracker.folder.journal.read()):
+            replay(events, twin, tracker.folder)
+        tracker = twin
     return _kept_by_memory(tracker) if isinstance(tracker, MemoryTracker) else _kept_by_mlflow(tracker)
 
 
@@ -104,7 +113,7 @@ def _kept_by_memory(tracker: MemoryTracker) -> Kept:
         [(dataset.context, dataset.digest, dict(dataset.profile)) for dataset in tracker.datasets],
         set(tracker.images),
         tracker.artifacts,
-        tracker.model is not None,
+        bool(tracker.model),
         tracker.parent,
     )
 
@@ -153,6 +162,14 @@ def _files(client: Any, run_id: str, folder: str) -> Iterator[str]:
             yield item.path
 
 
+SIGNATURE = {"inputs": [Tensor(None, "float32", [-1, 3])], "outputs": [Tensor(None, "float32", [-1, 2])]}
+
+
+def place_of(tracker: Tracker, elsewhere: Path) -> Path:
+    """Where files lie that a tracker is given: a run's own are in its folder."""
+    return tracker.folder.directory if isinstance(tracker, JournalTracker) else elsewhere
+
+
 def _start(tracker: Tracker, **params: Any) -> str:
     return tracker.start("digits", "small-mlp", params, {"engine": "graph"})
 
@@ -185,7 +202,7 @@ def test_curves_are_indexed_by_epochs_completed(tracker: Tracker) -> None:
 
 def test_many_epochs_are_sent_at_once(tracker: Tracker) -> None:
     _start(tracker)
-    tracker.log_curves([({"train/loss": 1.0 / epoch, "val/loss": 2.0 / epoch}, epoch) for epoch in range(1, 121)])
+    tracker.log_curves([Points({"train/loss": 1.0 / epoch, "val/loss": 2.0 / epoch}, epoch) for epoch in range(1, 121)])
     metrics = kept(tracker).metrics
     assert metrics["train/loss"] == [(epoch, 1.0 / epoch) for epoch in range(1, 121)]
     assert metrics["val/loss"][-1] == (120, 2.0 / 120)
@@ -193,10 +210,43 @@ def test_many_epochs_are_sent_at_once(tracker: Tracker) -> None:
 
 def test_a_run_may_be_a_part_of_another(tracker: Tracker) -> None:
     other = MLflowTracker(tracker.uri) if isinstance(tracker, MLflowTracker) else MemoryTracker()
-    whole = _start(other)
-    tracker.start("digits", "fold-1", {}, {}, parent=whole)
-    assert kept(tracker).parent == whole
+    run_id = other.start("digits", "search", {}, {}, key="the whole")
+    tracker.start("digits", "fold-1", {}, {}, parent="the whole")
+    assert kept(tracker).parent == (run_id if isinstance(tracker, MLflowTracker) else "the whole")
     assert kept(other).parent == ""
+
+
+def test_a_run_that_began_already_is_not_begun_again(tracker: Tracker) -> None:
+    facts = ("digits", "small-mlp", {"seed": 0}, {"engine": "graph"})
+    run_id = tracker.start(*facts, key="this very run")
+    tracker.log_metrics({"train/loss": 1.0}, 1)
+    again = MLflowTracker(tracker.uri) if isinstance(tracker, MLflowTracker) else tracker
+    assert again.start(*facts, key="this very run") == run_id  # its answer was lost, so it is said again
+    again.log_metrics({"train/loss": 1.0}, 1)
+    again.log_metrics({"train/loss": 0.5}, 2)
+    assert kept(again).metrics["train/loss"] == [(1, 1.0), (2, 0.5)]
+
+
+def test_pictures_and_models_that_are_there_are_not_added_again(tracker: Tracker, tmp_path: Path) -> None:
+    import keras
+    from PIL import Image
+
+    picture, model = place_of(tracker, tmp_path) / "cost.png", place_of(tracker, tmp_path) / "model.keras"
+    Image.new("RGB", (40, 30), "white").save(picture)
+    keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save(model)
+    run_id = _start(tracker)
+    for take in (lambda: tracker, lambda: taken_up(tracker, run_id)):
+        again = take()
+        again.log_image("figures/cost", picture, step=0)
+        again.log_model(model, SIGNATURE)
+    stored = kept(again)
+    assert stored.images == {("figures/cost", 0)}
+    if isinstance(again, MLflowTracker):
+        from mlflow import MlflowClient
+
+        client = MlflowClient(again.uri)
+        assert len(client.list_artifacts(again.run_id, "images")) == 2  # the picture, and a small one of it
+        assert len(client.get_run(again.run_id).outputs.model_outputs) == 1
 
 
 def test_a_cost_that_is_not_finite_is_kept_as_such(tracker: Tracker) -> None:
@@ -223,7 +273,8 @@ def test_each_part_of_the_data_is_kept_with_its_whole_digest(tracker: Tracker) -
 def test_images_and_artifacts(tracker: Tracker, tmp_path: Path) -> None:
     from PIL import Image
 
-    picture, note, folder = tmp_path / "cost.png", tmp_path / "spec.yaml", tmp_path / "preparation"
+    place = place_of(tracker, tmp_path)
+    picture, note, folder = place / "cost.png", place / "spec.yaml", place / "preparation"
     Image.new("RGB", (40, 30), "white").save(picture)
     note.write_text("seed: 7\n")
     (folder / "inner").mkdir(parents=True)
@@ -244,17 +295,18 @@ def test_images_and_artifacts(tracker: Tracker, tmp_path: Path) -> None:
 
 def test_a_file_that_is_not_there_is_one_sentence(tracker: Tracker, tmp_path: Path) -> None:
     _start(tracker)
-    with pytest.raises(TrackingError, match=r"nothing\.txt") as caught:
-        tracker.log_artifact(tmp_path / "nothing.txt")
+    with pytest.raises((TrackingError, RunError), match=r"nothing\.txt") as caught:
+        tracker.log_artifact(place_of(tracker, tmp_path) / "nothing.txt")
     assert "\n" not in str(caught.value)
 
 
-def test_a_model_is_kept(tracker: Tracker) -> None:
+def test_a_model_is_kept(tracker: Tracker, tmp_path: Path) -> None:
     import keras
 
-    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    file = place_of(tracker, tmp_path) / "model.keras"
+    keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save(file)
     _start(tracker)
-    tracker.log_model(model, np.ones((2, 3), "float32"))
+    tracker.log_model(file, SIGNATURE)
     assert kept(tracker).has_model
 
 
@@ -267,7 +319,7 @@ def test_a_run_ends_as_it_ended(tracker: Tracker, status: Any) -> None:
 
 def taken_up(tracker: Tracker, run_id: str) -> Tracker:
     """The run as another process takes it up; the twin's memory ends with its process, so there it is the same one."""
-    other = tracker if isinstance(tracker, MemoryTracker) else MLflowTracker(tracker.uri)  # type: ignore[attr-defined]
+    other = MLflowTracker(tracker.uri) if isinstance(tracker, MLflowTracker) else tracker
     other.resume(run_id)
     return other
 
@@ -297,6 +349,8 @@ def test_a_run_that_was_killed_goes_on_with_every_point_once(tracker: Tracker) -
 
 
 def test_a_run_that_the_store_does_not_have_is_one_sentence(tracker: Tracker) -> None:
+    if isinstance(tracker, JournalTracker):
+        pytest.skip("a journal is a run, and looks for no other")
     if isinstance(tracker, MLflowTracker):
         _start(MLflowTracker(tracker.uri))  # so that there is a store
     with pytest.raises(TrackingError, match="0" * 32) as refused:
@@ -305,6 +359,8 @@ def test_a_run_that_the_store_does_not_have_is_one_sentence(tracker: Tracker) ->
 
 
 def test_a_tracker_keeps_one_run(tracker: Tracker) -> None:
+    if isinstance(tracker, JournalTracker):
+        pytest.skip("a journal is a run, from its folder's first moment")
     with pytest.raises(TrackingError, match="call start first"):
         tracker.set_tags({"a": 1})
     with pytest.raises(TrackingError, match="call start first"):

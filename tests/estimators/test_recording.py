@@ -24,8 +24,13 @@ def store(tmp_path_factory) -> str:
     return f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db"
 
 
+def tracking(store, experiment):
+    """Run folders beside the store."""
+    return kf.Tracking(experiment, store, root=f"{store.removeprefix('sqlite:///')}.runs")
+
+
 def classifier(store, experiment, **parameters):
-    tracker = kf.Tracking(experiment, store)
+    tracker = tracking(store, experiment)
     return kf.KerasClassifier(
         **{"epochs": 3, "hidden_layer_sizes": (8,), "random_state": 0, **parameters}, tracker=tracker
     )
@@ -98,7 +103,7 @@ def test_partial_fits_go_on_in_one_run(store):
 
 def test_a_warm_start_in_another_experiment_is_a_run_there(store):
     estimator = classifier(store, "first", warm_start=True).fit(X, Y)
-    estimator.set_params(tracker=kf.Tracking("second", store)).fit(X, Y)
+    estimator.set_params(tracker=tracking(store, "second")).fit(X, Y)
     assert [len(runs_of(store, name)) for name in ("first", "second")] == [1, 1]
 
 

@@ -8,6 +8,7 @@ import pytest
 from kerasflow.errors import RunError
 from kerasflow.tracking.compare import compare
 from kerasflow.tracking.folder import RunFolder
+from kerasflow.tracking.journal_tracker import JournalTracker
 
 
 def _run(root: Path, name: str, rate: float, losses: list[float], accuracy: float | None) -> RunFolder:
@@ -17,7 +18,7 @@ def _run(root: Path, name: str, rate: float, losses: list[float], accuracy: floa
         f"experiment: rates\nname: {name}\nseed: 0\ntrain: {{optimizer: {{sgd: {{learning_rate: {rate}}}}}}}\n",
     )
     for epoch, loss in enumerate(losses, start=1):
-        folder.append_row({"epoch": epoch, "loss": loss, "val_loss": 2 * loss})
+        JournalTracker(folder).epoch({"epoch": epoch, "loss": loss, "val_loss": 2 * loss})
     if accuracy is not None:
         folder.write_json("metrics.json", {"test/accuracy": accuracy})
         folder.set_status("FINISHED", "epochs: all done")

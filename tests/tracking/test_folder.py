@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import subprocess
 import sys
@@ -29,17 +28,17 @@ def test_a_new_folder_is_running_and_opens_again(folder: RunFolder) -> None:
 
 
 def test_the_status_keeps_what_it_knew(folder: RunFolder) -> None:
-    folder.set_status("RUNNING", run_id="abc")
+    folder.set_status("RUNNING")
     folder.set_status("FAILED", "out of memory in conv2d")
     status = folder.status
-    assert (status.state, status.reason, status.run_id) == ("FAILED", "out of memory in conv2d", "abc")
+    assert (status.state, status.reason, status.experiment) == ("FAILED", "out of memory in conv2d", "digits")
     assert status.ended >= status.started
 
 
-def test_the_status_keeps_where_the_run_is_recorded(folder: RunFolder) -> None:
-    folder.set_status("RUNNING", run_id="abc", store="/home/me/mlflow.db")
-    folder.set_status("KILLED", "Ctrl-C")
-    assert (folder.status.run_id, folder.status.store) == ("abc", "/home/me/mlflow.db")
+def test_room_on_the_disk_is_kept_for_the_end(folder: RunFolder) -> None:
+    assert (folder.directory / ".reserve").stat().st_size == 16 * 1024
+    folder.set_status("FINISHED", "epochs: all 3 are completed")
+    assert not (folder.directory / ".reserve").exists()
 
 
 def test_a_run_is_written_by_one_process_at_a_time(folder: RunFolder) -> None:
@@ -61,15 +60,6 @@ def test_a_run_is_written_by_one_process_at_a_time(folder: RunFolder) -> None:
         pass
     with folder.locked():  # neither a killed process nor an earlier block keeps it
         pass
-
-
-def test_rows_after_a_checkpoint_can_be_cut(folder: RunFolder) -> None:
-    for epoch in (1, 2, 3):
-        folder.append_row({"epoch": epoch, "loss": 0.1 + 0.2})
-    folder.write_rows(folder.rows[:2])
-    assert folder.rows == [{"epoch": 1, "loss": 0.1 + 0.2}, {"epoch": 2, "loss": 0.1 + 0.2}]
-    folder.append_row({"epoch": 3, "loss": float("nan")})
-    assert [row["epoch"] for row in folder.rows] == [1, 2, 3]
 
 
 def test_eight_runs_that_start_at_once_have_eight_folders(tmp_path: Path) -> None:
@@ -105,36 +95,12 @@ def test_no_file_leads_out_of_the_folder(folder: RunFolder) -> None:
             folder.write_text(name, "x")
 
 
-def test_rows_come_back_as_they_were(folder: RunFolder) -> None:
-    folder.append_row({"epoch": 1, "loss": np.float32(0.5), "val_loss": math.inf})
-    folder.append_row({"epoch": np.int64(2), "loss": 1 / 3, "val_loss": 0.1})
-    assert folder.rows == [
-        {"epoch": 1, "loss": 0.5, "val_loss": math.inf},
-        {"epoch": 2, "loss": 1 / 3, "val_loss": 0.1},
-    ]
-
-
-def test_a_torn_last_line_is_dropped_and_written_over(folder: RunFolder) -> None:
-    folder.append_row({"epoch": 1})
-    with folder.path("history.jsonl").open("a") as file:
-        file.write('{"epoch": 2, "lo')
-    assert folder.rows == [{"epoch": 1}]
-    folder.append_row({"epoch": 2})
-    assert folder.rows == [{"epoch": 1}, {"epoch": 2}]
-
-
-def test_a_broken_line_inside_is_named(folder: RunFolder) -> None:
-    folder.path("history.jsonl").write_text('{"epoch": 1}\nnonsense\n{"epoch": 3}\n')
-    with pytest.raises(RunError, match=r"history\.jsonl:2"):
-        _ = folder.rows
-
-
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(folder: RunFolder) -> None:
     folder.write_text("metrics.json", "old")
     with pytest.raises(UnicodeEncodeError):
         folder.write_text("metrics.json", "new, up to a half of a character: \ud800")
     assert folder.path("metrics.json").read_text() == "old"
-    assert sorted(os.listdir(folder)) == ["metrics.json", "status.json"]
+    assert sorted(os.listdir(folder)) == [".reserve", "metrics.json", "status.json"]
 
 
 def test_a_folder_is_written_aside_too(folder: RunFolder) -> None:

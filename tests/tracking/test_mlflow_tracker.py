@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from kerasflow.errors import TrackingError
+from kerasflow.signature import signature_of
 from kerasflow.tracking.mlflow_tracker import MLflowTracker
 
 ONE_RUN = """
@@ -190,7 +191,7 @@ def test_a_deleted_experiment_says_how_to_restore_it(store: str) -> None:
 
 @pytest.mark.slow
 def test_a_logged_model_loads_by_mlflow_with_signature_and_requirements(
-    tracker: MLflowTracker, monkeypatch: pytest.MonkeyPatch
+    tracker: MLflowTracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import keras
     import mlflow
@@ -200,7 +201,8 @@ def test_a_logged_model_loads_by_mlflow_with_signature_and_requirements(
     one, two = keras.Input((3,), name="one"), keras.Input((2,), name="two")
     model = keras.Model([one, two], keras.layers.Dense(2)(keras.layers.concatenate([one, two])))
     example = [np.ones((2, 3), "float32"), np.ones((2, 2), "float32")]
-    tracker.log_model(model, example)
+    model.save(tmp_path / "model.keras")
+    tracker.log_model(tmp_path / "model.keras", signature_of(model, example))
     run = _run_of(tracker)
     client = MlflowClient(tracking_uri=tracker.uri)
     logged = client.get_logged_model(run.outputs.model_outputs[0].model_id)

@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as drawn
 
 import kerasflow as kf
+from kerasflow.tracking.folder import RunFolder
 from kerasflow.training.distribution import dealt, joined
 
 PROGRAM = Path(__file__).with_name("replicas_program.py")
@@ -203,11 +204,11 @@ def test_a_killed_worker_ends_the_other_in_a_sentence_and_both_go_on(tmp_path) -
     said_both = [ended(process) for process in both]
     assert [process.returncode for process in both] == [0, 0], said_both
     assert "epoch 1/40" not in said_both[0]
-    rows = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    rows = RunFolder.open(folder).rows
     assert [row["epoch"] for row in rows] == list(range(1, 41))
     whole = started(*run, cwd=tmp_path)
     said = ended(whole)
     assert whole.returncode == 0, said
     (other,) = (each for each in (tmp_path / "runs" / "digits").iterdir() if each != folder)
-    expected = [json.loads(line) for line in (other / "history.jsonl").read_text().splitlines()]
+    expected = RunFolder.open(other).rows
     np.testing.assert_allclose([r["loss"] for r in rows], [r["loss"] for r in expected], rtol=1e-6)

@@ -1,0 +1,91 @@
+"""`kerasflow sync`: every run below a folder is what it says it is, and the tracking store knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from kerasflow.errors import RunError, SpecError, TrackingError, sentence
+from kerasflow.recording import delivery_to, store_of
+from kerasflow.tracking.delivery import delivering
+from kerasflow.tracking.folder import RunFolder, every_run
+from kerasflow.tracking.journal_tracker import JournalTracker
+
+
+@dataclass(frozen=True)
+class Synced:
+    """What became of one run.
+
+    Attributes:
+        folder: the run's.
+        status: RUNNING if its process is at work, else FINISHED, FAILED or KILLED.
+        delivered: events that the store has confirmed just now.
+        closed: whether its process was gone, which nobody had said before.
+        fault: why it is not all in the store; empty if it is.
+    """
+
+    folder: Path
+    status: str
+    delivered: int
+    closed: bool = False
+    fault: str = ""
+
+
+def sync(folder: str | Path | None = None, *, root: str | Path = "runs", store: str = "") -> Iterator[Synced]:
+    """Closes runs whose process is gone, and delivers what a tracking store has not been told; yields run by run.
+
+    A run that another process is at work on is left to it. Nothing is delivered twice, however often this is called.
+
+    Args:
+        folder: one run's; all below `root` if not given.
+        root: where run folders are.
+        store: the tracking store for runs that are in none yet; if empty, the one that each began for.
+
+    Raises:
+        RunError: there is no such run.
+        TrackingError: the store's address is none.
+    """
+    runs = [RunFolder.open(folder)] if folder is not None else every_run(Path(root))
+    for run in runs:
+        yield _one(run, store)
+
+
+def _one(run: RunFolder, store: str) -> Synced:
+    closed, delivered, fault = False, 0, ""
+    try:
+        closed = _close_if_gone(run)
+        with delivering(run) as mine:
+            uri = store or store_of(run) if mine else ""
+            if uri:
+                delivered = delivery_to(run, uri)()
+    except TrackingError as error:
+        fault = str(error)
+    except (RunError, SpecError) as error:
+        fault = sentence(error)
+    return Synced(run.directory, run.status.state, delivered, closed, fault)
+
+
+def _close_if_gone(run: RunFolder) -> bool:
+    """Whether a run said RUNNING whose process is gone: power, SIGKILL, a full memory. It says KILLED then."""
+    try:
+        with run.locked():
+            if run.status.state != "RUNNING":
+                return False
+            events = list(run.journal.read())
+            if not events:
+                return False
+            ended = next((event for event in reversed(events) if event.kind in ("end", "resume")), None)
+            if ended is not None and ended.kind == "end":  # the process went between the journal and the status
+                run.set_status(ended.facts["status"], "", datetime.fromtimestamp(ended.at / 1000))
+                return False
+            heard = datetime.fromtimestamp(events[-1].at / 1000).astimezone()
+            detail = f"its process is gone; last heard of at {heard.isoformat(sep=' ', timespec='seconds')}"
+            tracker = JournalTracker(run)
+            tracker.set_tags({"status_detail": detail})
+            tracker.end("KILLED", at=events[-1].at)
+            run.set_status("KILLED", detail, heard)
+            return True
+    except RunError:
+        return False

@@ -43,6 +43,8 @@ class Delivery:
                 f"{folder}: is recorded in {self._state['store']} already, so not in {address}; remove its {STATE} to "
                 "begin a new run there"
             )
+        if self._state["offset"] > folder.journal.size:  # its end went with the power, and what comes is not that
+            self._state["offset"] = 0
         if self._state["store"] != address or not (folder.directory / STATE).exists():
             self._state["store"] = address
             self._keep()

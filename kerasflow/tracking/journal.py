@@ -109,6 +109,11 @@ class Journal:
             except (ValueError, KeyError, AttributeError, TypeError) as error:
                 raise RunError(f"{self.path}: holds what is no event, before byte {end}: {error}") from error
 
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return self.path.stat().st_size if self.path.exists() else 0
+
     def _opened(self) -> IO[bytes]:
         if self._file is None:
             self._last = max((event.at for event in self.read()), default=0)

@@ -213,14 +213,14 @@ class MLflowTracker:
         return found
 
     def _one_creator(self) -> AbstractContextManager[Any]:
-        """Several first runs that create one SQLite database at once break it: they take turns."""
-        file = store_uri.sqlite_file(self.uri)
-        if file is None:
+        """First runs that create the tables of one database at once are in each other's way: they take turns."""
+        lock = store_uri.creation_lock(self.uri)
+        if lock is None:
             return nullcontext()
         import mlflow.store.tracking.sqlalchemy_store  # noqa: F401  # takes seconds: before others have to wait
         from filelock import FileLock
 
-        return FileLock(file.with_name(f".{file.name}.lock"), timeout=_LOCK_SECONDS)
+        return FileLock(lock, timeout=_LOCK_SECONDS)
 
     def _find_or_create(self, client: MlflowClient, experiment: str) -> str:
         from mlflow.exceptions import MlflowException

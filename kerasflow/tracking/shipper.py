@@ -61,11 +61,6 @@ class Shipper(threading.Thread):
     def close(self) -> None:
         """Delivers what is left, for some seconds at most; to a file of this machine for longer: it will be done."""
         self._ends.set()
-        began = time.monotonic()
-        while self.is_alive() and not (self.fault or self.delivery.run_id):
-            self.join(0.05)  # MLflow is loading
-            if time.monotonic() - began > SECONDS_FOR_A_FILE:
-                break
         self.join(SECONDS_AT_THE_END if sqlite_file(self.delivery.store) is None else SECONDS_FOR_A_FILE)
 
     def _deliver(self) -> None:

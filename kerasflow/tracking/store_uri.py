@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import socket
+import tempfile
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -49,6 +51,17 @@ def shown(uri: str) -> str:
 def sqlite_file(uri: str) -> Path | None:
     """The file of a resolved SQLite address, else None."""
     return Path(unquote(uri.removeprefix(_SQLITE))) if uri.startswith(_SQLITE) else None
+
+
+def creation_lock(uri: str) -> Path | None:
+    """The file that processes of this machine lock while they may be creating a store's tables; None for a server."""
+    file = sqlite_file(uri)
+    if file is not None:
+        return file.with_name(f".{file.name}.lock")
+    if urlsplit(uri).scheme.split("+")[0] not in _DATABASE_PORTS:
+        return None
+    name = hashlib.sha256(uri.encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"kerasflow-{os.getuid()}-{name}.lock"
 
 
 def with_password(uri: str, other: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from kerasflow.errors import TrainingError, did_you_mean
 from kerasflow.training.keras_internals import flatten_layers
+from kerasflow.training.objective import weight_penalties
 
 HEAD = "head"
 
@@ -30,6 +31,13 @@ def count(model: Any) -> Counts:
     total = sum(math.prod(weight.shape) for weight in model.weights)
     learning = sum(math.prod(weight.shape) for weight in model.trainable_weights)
     return Counts(learning, total - learning)
+
+
+def frozen_penalties(model: Any) -> float:
+    """What the regularizers of weights that do not learn add to the cost; Keras counts those of the others alone."""
+    learning = {id(weight) for weight in model.trainable_weights}
+    frozen = [weight for weight in model.weights if id(weight) not in learning]
+    return float(sum(float(penalty) for penalty in weight_penalties(frozen)))
 
 
 def layers_of(model: Any, within: str = "") -> Iterator[tuple[str, Any]]:

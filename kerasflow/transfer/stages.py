@@ -21,8 +21,8 @@ from kerasflow.training.loop import train
 from kerasflow.training.progress import Progress
 from kerasflow.training.stop import Rule, best_epoch, plateaus
 from kerasflow.training.trainer import Trainer
-from kerasflow.transfer.chain import fixed_part, rest_behind, with_frozen_at_rest
-from kerasflow.transfer.freezing import Counts, count, freeze, layers_of, matches, thaw
+from kerasflow.transfer.chain import adds_losses, fixed_part, rest_behind, with_frozen_at_rest
+from kerasflow.transfer.freezing import Counts, count, freeze, frozen_penalties, layers_of, matches, thaw
 from kerasflow.transfer.probe import Probe
 
 _SEE_THE_MODEL = (keras.callbacks.ModelCheckpoint, keras.callbacks.BackupAndRestore, Probe)
@@ -67,7 +67,9 @@ class Stage:
 class StagedTrainer:
     """Trains a model in stages; each goes on from the weights of the one before, and so do its optimizer's moments.
 
-    Epochs and updates are counted on, so that the stages make one history. A stage in which the beginning of the
+    Epochs and updates are counted on, so that the stages make one history. Its cost is of the whole model in each of
+    them: Keras' own leaves out the penalties (regularizers) of frozen weights, so that it would jump where one thaws.
+    A stage in which the beginning of the
     network cannot change (all of a backbone is frozen, and no layer before it draws random numbers) computes that part
     once for each sample.
 
@@ -103,8 +105,9 @@ class StagedTrainer:
         return self.trainer.engine_for(model, x, y)
 
     def evaluate(self, model: Any, x: Any, y: Any, engine: str = "graph") -> dict[str, float]:
-        """As `kf.Trainer.evaluate`."""
-        return self.trainer.evaluate(model, x, y, engine)
+        """As `kf.Trainer.evaluate`; the penalties of frozen weights are a part of the cost, as in the history."""
+        found = self.trainer.evaluate(model, x, y, engine)
+        return found | {"loss": found["loss"] + frozen_penalties(model)}
 
     def keep(self, folder: Path) -> tuple[str, ...]:
         """As `kf.Trainer.keep`."""
@@ -171,6 +174,7 @@ class StagedTrainer:
                 initial_epoch=int(whole.rows[-1]["epoch"]) if whole.rows else 0,
                 initial_updates=whole.updates,
                 facts={"stage": number, "trainable": sizes.trainable},
+                constant_cost=frozen_penalties(model),
                 stop=tuple(stage.stop) or self.trainer.settings.stop,
                 checkpoints=None if saved is None else saved.part(f"stage-{number:04d}"),
             )
@@ -217,7 +221,7 @@ def _by_layer(model: Any, stages: Sequence[Stage]) -> GroupedOptimizer:
 def _fixed_once(model: Any, x: Any, validation: Any, batch_size: int) -> tuple[Any, Any, Any]:
     """The part of a model that a stage trains, and what that part takes."""
     fixed, inputs = fixed_part(model), [x] if validation is None else [x, validation[0]]
-    if fixed is None or not all(isinstance(part, np.ndarray) for part in inputs):
+    if fixed is None or not all(isinstance(part, np.ndarray) for part in inputs) or adds_losses(fixed, x[:1]):
         return with_frozen_at_rest(model), x, validation
     if sum(map(len, inputs)) * np.prod(fixed.output_shape[1:]) * 4 > FEATURE_BYTES:
         return with_frozen_at_rest(model), x, validation

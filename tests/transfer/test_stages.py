@@ -171,6 +171,33 @@ def test_a_training_that_was_killed_between_stages_ends_in_the_same_bits(tmp_pat
     assert not (tmp_path / "c").exists()
 
 
+def penalized(**penalty):
+    backbone = keras.Sequential([keras.Input((6,)), LAYERS.Dense(8, "relu", **penalty)], name="backbone")
+    return keras.Sequential([keras.Input((6,)), backbone, LAYERS.Dense(2, "softmax", name="head")])
+
+
+def test_the_cost_counts_the_penalties_of_frozen_weights_so_that_stages_are_comparable():
+    model = penalized(kernel_regularizer=keras.regularizers.L2(1.0))
+    penalty = float((model.get_layer("backbone").layers[0].kernel.numpy() ** 2).sum())
+    staging = StagedTrainer(trainer(), [Stage(1, 1e-6), Stage(1, 1e-6, ["*"]), Stage(1, 1e-6)])
+    history = staging.fit(model, X, Y, validation=(X, Y))
+    for name in ("loss", "val_loss"):
+        values = [row[name] for row in history.rows]
+        assert min(values) > penalty
+        np.testing.assert_allclose(values, values[0], rtol=1e-3)
+    tested = staging.evaluate(model, X, Y)["loss"]
+    np.testing.assert_allclose(tested, history.rows[-1]["val_loss"], rtol=1e-5)
+
+
+def test_what_a_frozen_layer_adds_to_the_cost_by_its_outputs_is_not_computed_away():
+    model = penalized(activity_regularizer=keras.regularizers.L2(1.0))
+    _, history = staged([Stage(1, 1e-6)], model)
+    freeze(model)
+    model.compile(keras.optimizers.SGD(1e-6), LOSS)
+    expected = model.evaluate(X, Y, batch_size=8, verbose=0, return_dict=True)["loss"]
+    np.testing.assert_allclose(history.rows[0]["loss"], expected, rtol=1e-3)
+
+
 def test_layers_that_have_nothing_to_learn_are_no_trouble():
     layers = [LAYERS.BatchNormalization(center=False, scale=False), LAYERS.Dense(2, "softmax")]
     _, history = staged([Stage(1)], keras.Sequential([keras.Input((6,)), network().layers[0], *layers]))

@@ -65,8 +65,9 @@ def freeze(model: Any, unfreeze: Sequence[str] = (), unfreeze_from: str | None =
         The paths of the layers with weights that learn.
 
     Raises:
-        TrainingError: no layer has such a name.
+        TrainingError: no layer has such a name, or `unfreeze` is one text instead of a list.
     """
+    check_patterns(unfreeze)
     layers = dict(layers_of(model))
     inside = {path for path in layers if "." in path} or set(layers)
     known = [*inside, *(path.rpartition(".")[2] for path in inside)]
@@ -82,6 +83,16 @@ def freeze(model: Any, unfreeze: Sequence[str] = (), unfreeze_from: str | None =
     for path, layer in layers.items():
         layer.trainable = path in learning
     return [path for path, layer in layers.items() if layer.trainable_weights]
+
+
+def check_patterns(unfreeze: Any) -> None:
+    """Refuses a text, which Python would take for a list of its letters.
+
+    Raises:
+        TrainingError: it is one.
+    """
+    if isinstance(unfreeze, str):
+        raise TrainingError(f"unfreeze must be a list of patterns, got the text {unfreeze!r}; write [{unfreeze!r}]")
 
 
 def thaw(model: Any) -> None:

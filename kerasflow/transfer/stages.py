@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,16 @@ from kerasflow.training.progress import Progress
 from kerasflow.training.stop import Rule, best_epoch, plateaus
 from kerasflow.training.trainer import Trainer
 from kerasflow.transfer.chain import adds_losses, fixed_part, rest_behind, with_frozen_at_rest
-from kerasflow.transfer.freezing import Counts, count, freeze, frozen_penalties, layers_of, matches, thaw
+from kerasflow.transfer.freezing import (
+    Counts,
+    check_patterns,
+    count,
+    freeze,
+    frozen_penalties,
+    layers_of,
+    matches,
+    thaw,
+)
 from kerasflow.transfer.probe import Probe
 
 _SEE_THE_MODEL = (keras.callbacks.ModelCheckpoint, keras.callbacks.BackupAndRestore, Probe)
@@ -41,6 +51,9 @@ class Stage:
         rates: factors of the learning rate by pattern, the first that fits a layer counts (Howard & Ruder 2018,
             "Universal Language Model Fine-tuning", section 3.2: discriminative fine-tuning).
         stop: rules that end the stage; the next one begins then.
+
+    Raises:
+        TrainingError: epochs or rates that cannot be, or one text where `unfreeze` lists patterns.
     """
 
     epochs: int
@@ -51,9 +64,14 @@ class Stage:
     stop: Sequence[Rule] = ()
 
     def __post_init__(self) -> None:
+        if not isinstance(self.epochs, Integral) or self.epochs < 1:
+            raise TrainingError(f"epochs of a stage must be an integer >= 1, got {self.epochs!r}")
         for name, rate in (("learning_rate", self.learning_rate), *self.rates.items()):
-            if rate is not None and not rate > 0:
-                raise TrainingError(f"{name} of a stage must be above 0, got {rate!r}; leave layers out to freeze them")
+            if rate is not None and not (isinstance(rate, Real) and rate > 0):
+                raise TrainingError(
+                    f"{name} of a stage must be a number above 0, got {rate!r}; leave layers out to freeze them"
+                )
+        check_patterns(self.unfreeze)
 
     def freeze(self, model: Any) -> list[str]:
         """Freezes what does not learn in this stage; gives the paths of what does."""
@@ -76,6 +94,9 @@ class StagedTrainer:
     Args:
         trainer: says everything but what the stages do.
         stages: in their order.
+
+    Raises:
+        TrainingError: there is no stage, the trainer has several devices, or callbacks that look at the whole model.
     """
 
     def __init__(self, trainer: Trainer, stages: Sequence[Stage]) -> None:
@@ -150,7 +171,12 @@ class StagedTrainer:
         """Trains the model in place.
 
         Args:
-            model, x, y, validation, sample_weight, on_epoch, checkpoints: as for `kf.Trainer.fit`.
+            model: with a backbone inside, or one that is a backbone as a whole.
+            x, y: `(n_samples, ...)` as the model takes and gives them: arrays, or one dataset of batches in place of x.
+            validation: `(x, y)` or `(x, y, sample_weight)`, or a dataset of such batches.
+            sample_weight: `(n_samples,)`, what each sample counts in the cost.
+            on_epoch: called with each row as it is finished.
+            checkpoints: a folder, or `Checkpoints`, that a later call with the same arguments goes on from.
 
         Returns:
             One history of all stages; its columns `stage` and `trainable` say where each begins.

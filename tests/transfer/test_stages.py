@@ -242,8 +242,11 @@ def test_what_a_stage_does_is_told_as_it_begins(capsys):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Stage(1, -1.0), "learning_rate of a stage must be above 0, got -1.0"),
-        (lambda: Stage(1, rates={"low": 0.0}), "low of a stage must be above 0"),
+        (lambda: Stage(1, -1.0), "learning_rate of a stage must be a number above 0, got -1.0"),
+        (lambda: Stage(1, "1e-3"), "learning_rate of a stage must be a number above 0, got '1e-3'"),
+        (lambda: Stage(1, rates={"low": 0.0}), "low of a stage must be a number above 0"),
+        (lambda: Stage(0), "epochs of a stage must be an integer >= 1, got 0"),
+        (lambda: Stage(1, unfreeze="block_*"), r"unfreeze must be a list of patterns, got the text .*; write \['bl"),
         (lambda: StagedTrainer(trainer(), []), "needs at least one stage"),
         (lambda: StagedTrainer(trainer(), [Stage(1, unfreeze=["hihg"])]).check(network(), X, Y), "did you mean.*high"),
         (lambda: StagedTrainer(trainer(), [Stage(1, rates={"x": 2})]).check(network(), X, Y), "rates: no layer is na"),

@@ -71,6 +71,8 @@ def test_its_stages_are_curves_in_one_run(transferred):
     assert stages == [(1, 1), (2, 1), (3, 1), (4, 2), (5, 2)]
     trainable = [p.value for p in client.get_metric_history(result.run_id, "optim/trainable")]
     assert trainable == [16 * 3 + 3] * 3 + [144 * 16 + 16 + 51] * 2
+    frozen = [p.value for p in client.get_metric_history(result.run_id, "optim/frozen")]
+    assert frozen == [result.model.count_params() - learning for learning in trainable]
     tags = client.get_run(result.run_id).data.tags
     assert tags["stop_reason"] == "stage 1: epochs: all 3 are completed; stage 2: epochs: all 5 are completed"
 

@@ -179,7 +179,7 @@ class StagedTrainer:
             checkpoints: a folder, or `Checkpoints`, that a later call with the same arguments goes on from.
 
         Returns:
-            One history of all stages; its columns `stage` and `trainable` say where each begins.
+            One history of all stages; its columns `stage`, `trainable` and `frozen` say where each begins.
 
         Raises:
             TrainingError: as for `kf.Trainer.fit`, or a stage names a layer that is not there.
@@ -199,7 +199,7 @@ class StagedTrainer:
                 epochs=(int(whole.rows[-1]["epoch"]) if whole.rows else 0) + stage.epochs,
                 initial_epoch=int(whole.rows[-1]["epoch"]) if whole.rows else 0,
                 initial_updates=whole.updates,
-                facts={"stage": number, "trainable": sizes.trainable},
+                facts={"stage": number, **sizes._asdict()},
                 constant_cost=frozen_penalties(model),
                 stop=tuple(stage.stop) or self.trainer.settings.stop,
                 checkpoints=None if saved is None else saved.part(f"stage-{number:04d}"),

@@ -69,6 +69,7 @@ def test_one_history_counts_epochs_updates_and_stages_on():
     assert [row["updates"] for row in history.rows] == [5, 10, 15]
     assert [row["stage"] for row in history.rows] == [1, 1, 2]
     assert [row["trainable"] for row in history.rows] == [16, 16, 56 + 16 + 63 + 16]
+    assert [row["trainable"] + row["frozen"] for row in history.rows] == [network().count_params()] * 3
     assert [row["lr"] for row in history.rows] == pytest.approx([1e-3, 1e-3, 1e-4])
     assert seen == history.rows
     assert history.stop_reason.startswith("stage 1: epochs: ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from kerasflow.errors import TrainingError, did_you_mean
 from kerasflow.training.checkpoint import Checkpoints, as_checkpoints
 from kerasflow.training.evaluate import predict
-from kerasflow.training.feed import as_validation, feed
+from kerasflow.training.feed import as_arrays, as_validation, feed, is_dataset
 from kerasflow.training.grouped import GroupedOptimizer
 from kerasflow.training.history import History, Row
 from kerasflow.training.loop import train
@@ -245,11 +245,12 @@ def _by_layer(model: Any, stages: Sequence[Stage]) -> GroupedOptimizer:
 
 
 def _fixed_once(model: Any, x: Any, validation: Any, batch_size: int) -> tuple[Any, Any, Any]:
-    """The part of a model that a stage trains, and what that part takes."""
-    fixed, inputs = fixed_part(model), [x] if validation is None else [x, validation[0]]
-    if fixed is None or not all(isinstance(part, np.ndarray) for part in inputs) or adds_losses(fixed, x[:1]):
+    """The part of a model that a stage trains, and what that part takes: images on disk are decoded once, then."""
+    fixed, held_out = fixed_part(model), validation[0] if isinstance(validation, tuple | list) else validation
+    inputs = [part if is_dataset(part) else as_arrays(part) for part in (x, held_out) if part is not None]
+    if fixed is None or not all(hasattr(part, "shape") for part in inputs) or adds_losses(fixed, inputs[0][:1]):
         return with_frozen_at_rest(model), x, validation
-    if sum(map(len, inputs)) * np.prod(fixed.output_shape[1:]) * 4 > FEATURE_BYTES:
+    if sum(4 * math.prod(fixed.compute_output_shape(part.shape)) for part in inputs) > FEATURE_BYTES:
         return with_frozen_at_rest(model), x, validation
-    held_out = None if validation is None else (predict(fixed, validation[0], batch_size), *validation[1:])
-    return rest_behind(model, fixed), predict(fixed, x, batch_size), held_out
+    features, *held = [predict(fixed, part, batch_size) for part in inputs]
+    return rest_behind(model, fixed), features, (*held, *validation[1:]) if held else None

@@ -5,8 +5,11 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from PIL import Image
 
 import kerasflow as kf
+from kerasflow.data.images import ImageFiles
 from kerasflow.training.checkpoint import Checkpoints
 from kerasflow.transfer.chain import fixed_part, rest_behind, with_frozen_at_rest
 from kerasflow.transfer.freezing import freeze
@@ -114,6 +117,37 @@ class TestTheFixedPart:
         model = network(Counting())
         StagedTrainer(trainer(engine="eager"), [Stage(20)]).fit(model, X, Y)
         assert sum(shape[0] or 0 for shape in passes) <= 3 * len(X)  # its making and the check among them
+
+    def test_lets_images_on_disk_be_decoded_once(self, tmp_path):
+        files = [tmp_path / f"{place}.png" for place in range(12)]
+        for file in files:
+            Image.fromarray(RNG.integers(0, 256, (2, 3), dtype=np.uint8)).save(file)
+        decoded = []
+
+        class Images(ImageFiles):
+            def __getitem__(self, index):
+                decoded.extend(self.take(index).files)
+                return super().__getitem__(index)
+
+        def fitted(x):
+            model = keras.Sequential([keras.Input((2, 3, 1)), LAYERS.Flatten(), *network().layers])
+            history = StagedTrainer(trainer(), [Stage(5)]).fit(model, x, Y[:12], validation=(x, Y[:12]))
+            return model.get_weights(), history["val_loss"]
+
+        images = Images(tuple(files), (2, 3), "grayscale")
+        weights, curve = fitted(images)
+        seen = len(decoded)
+        assert seen < 3 * len(files)  # for the training, for the validation, and two here and there to check shapes
+        expected, expected_curve = fitted(images[:])
+        for mine, theirs in zip(weights, expected, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+        assert curve == expected_curve
+
+    def test_of_a_dataset_is_computed_as_its_batches_come(self):
+        held_out = tf.data.Dataset.from_tensor_slices((X, Y)).batch(8)
+        _, history = staged([Stage(2)], validation=held_out)
+        _, expected = staged([Stage(2)], validation=(X, Y))
+        np.testing.assert_allclose(history["val_loss"], expected["val_loss"], rtol=1e-5)
 
     def test_ends_before_what_learns_or_draws(self):
         model = network()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
 from pathlib import Path
@@ -35,7 +36,7 @@ from kerasflow.transfer.freezing import (
 )
 from kerasflow.transfer.probe import Probe
 
-_SEE_THE_MODEL = (keras.callbacks.ModelCheckpoint, keras.callbacks.BackupAndRestore, Probe)
+_SEE_THE_MODEL = (keras.callbacks.ModelCheckpoint, keras.callbacks.BackupAndRestore)
 FEATURE_BYTES = 2**31  # outputs of a frozen part that take more memory are computed anew each epoch
 
 
@@ -184,7 +185,23 @@ class StagedTrainer:
         Raises:
             TrainingError: as for `kf.Trainer.fit`, or a stage names a layer that is not there.
         """
-        whole, stops, saved = History(), [], as_checkpoints(checkpoints)
+        with ExitStack() as watched:
+            for one in self.trainer.settings.callbacks:
+                if isinstance(one, Probe):
+                    watched.enter_context(one.watching(model))
+            return self._fit(model, x, y, validation, sample_weight, on_epoch, as_checkpoints(checkpoints))
+
+    def _fit(
+        self,
+        model: Any,
+        x: Any,
+        y: Any,
+        validation: Any,
+        sample_weight: Any,
+        on_epoch: Callable[[Row], None] | None,
+        saved: Checkpoints | None,
+    ) -> History:
+        whole, stops = History(), []
         self._check_stages(model)
         optimizer = _by_layer(model, self.stages)
         rate = float(model.optimizer.learning_rate)

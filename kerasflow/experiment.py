@@ -5,6 +5,7 @@ A run that was interrupted, or whose process died, goes on from its folder.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -35,7 +36,8 @@ class RunResult:
 
     Attributes:
         metrics: the final numbers by name: `test/loss`, `test/accuracy`, ..., `best/epoch`, and the best epoch's
-            others.
+            others; `data/labelled`, samples of the training and validation parts, and `perf/train_seconds`, which no
+            other run has to the bit.
         model: trained.
         history: every epoch, and why it stopped.
         folder: the run folder.
@@ -139,7 +141,7 @@ def resume(folder: str | Path, *, verbose: Verbose = "auto") -> RunResult:
         record = Record(JournalTracker(opened), spec, data)
         with truthful_status(record.tracker):
             record.go_on(rows or [])
-            result = _complete(record, model, trainer)
+            result = _complete(record, model, trainer, sum(row["seconds"] for row in rows or []))
         checkpoints.clear()
     return _as_delivered(result, delivery, store)
 
@@ -196,9 +198,10 @@ def _engine(trainer: Training, model: keras.Model, data: Data) -> str:
     return trainer.engine_for(model, data.train.x, data.train.y)[0]
 
 
-def _complete(record: Record, model: keras.Model, trainer: Training) -> RunResult:
-    """A run that has begun, from its first or next epoch to its end."""
+def _complete(record: Record, model: keras.Model, trainer: Training, spent: float = 0.0) -> RunResult:
+    """A run that has begun, from its first or next epoch to its end; `spent` are seconds of the epochs before."""
     data, folder = record.data, record.tracker.folder
+    began = time.perf_counter() - spent
     history = trainer.fit(
         model,
         data.train.x,
@@ -207,7 +210,8 @@ def _complete(record: Record, model: keras.Model, trainer: Training) -> RunResul
         on_epoch=record.epoch,
         checkpoints=_checkpoints(folder),
     )
-    metrics = _final_metrics(model, data, history, trainer)
+    seconds = time.perf_counter() - began
+    metrics = _final_metrics(model, data, history, trainer) | {"perf/train_seconds": seconds}
     record.end(trainer, model, history, metrics)
     return RunResult(metrics, model, history, folder.directory, "", record.spec, "")
 
@@ -241,4 +245,5 @@ def _final_metrics(model: keras.Model, data: Data, history: History, trainer: Tr
     if data.test is not None:
         found = trainer.evaluate(model, data.test.x, data.test.y, history.engine)
         metrics |= {f"test/{name}": value for name, value in found.items()}
-    return metrics
+    labelled = len(data.train) + (0 if data.validation is None else len(data.validation))
+    return metrics | {"data/labelled": float(labelled)}

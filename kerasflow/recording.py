@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +68,7 @@ def recorded(folder: RunFolder, store: str) -> Iterator[Delivery | None]:
     from kerasflow.tracking.shipper import shipping
 
     delivery = delivery_to(folder, store) if store else None
-    with folder.locked(), shipping(delivery):
+    with closing(folder.journal), folder.locked(), shipping(delivery):
         yield delivery
 
 

@@ -85,6 +85,7 @@ def _close_if_gone(run: RunFolder) -> bool:
             tracker = JournalTracker(run)
             tracker.set_tags({"status_detail": detail})
             tracker.end("KILLED", at=events[-1].at)
+            run.journal.close()
             run.set_status("KILLED", detail, heard)
             return True
     except RunError:

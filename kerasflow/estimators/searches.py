@@ -11,7 +11,7 @@ import json
 import sys
 import weakref
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -105,7 +105,7 @@ def search_run_for(clone: Any, before: SearchRun | None) -> SearchRun | None:
 def _finish(held: ExitStack, tracker: JournalTracker, delivery: Delivery | None, search: Any) -> None:
     """The search has returned, or was given up."""
     folder, results = tracker.folder, getattr(search, "cv_results_", None)
-    with held:
+    with held, closing(folder.journal):
         if results is None:
             tracker.end("FAILED")
             folder.set_status("FAILED", "the search has not come to its end")

@@ -37,7 +37,7 @@ class Delivery:
         self._make = tracker
         self._tracker: Tracker | None = None
         address = shown(store)
-        self._state: dict[str, Any] = {"store": address, "run_id": "", "offset": 0} | _read(folder)
+        self._state: dict[str, Any] = {"store": address, "run_id": "", "offset": 0, **_read(folder)}
         if self.run_id and self._state["store"] != address:
             raise TrackingError(
                 f"{folder}: is recorded in {self._state['store']} already, so not in {address}; remove its {STATE} to "

@@ -101,7 +101,6 @@ def shipping(delivery: Delivery | None) -> Iterator[None]:
                 yield
             finally:
                 shipper.close()
-        delivery.folder.journal.close()
     if delivery.owed:
         _tell(delivery, shipper.fault)
 

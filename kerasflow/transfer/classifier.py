@@ -16,6 +16,7 @@ from kerasflow.training.evaluate import predict
 from kerasflow.training.history import History, Row
 from kerasflow.training.progress import Progress, Verbose
 from kerasflow.transfer.freezing import count
+from kerasflow.trust import SCIKIT_LEARN
 
 FILE = "classifier.skops"
 FOLDS = 5  # of a search over a grid
@@ -183,13 +184,20 @@ class FeatureTrainer:
         """Writes the classifier beside the model, aside and then renamed; gives the file's name.
 
         Raises:
-            RunError: the disk refuses.
+            RunError: the disk refuses, or the classifier could not be read back.
         """
         from skops import io
 
+        content = io.dumps(self.fitted)
+        strange = set(io.get_untrusted_types(data=content)) - set(SCIKIT_LEARN)
+        if strange:
+            raise RunError(
+                f"{_title(self.fitted)} cannot be kept: it is made of {', '.join(sorted(strange))}, which no file may "
+                "name; choose another classifier"
+            )
         try:
             aside = folder / f"{FILE}.tmp"
-            aside.write_bytes(io.dumps(self.fitted))
+            aside.write_bytes(content)
             os.replace(aside, folder / FILE)
         except OSError as error:
             raise RunError(f"{folder / FILE}: cannot be written: {error.strerror or error}") from error
@@ -218,7 +226,7 @@ def load_classifier(file: Path) -> Any:
     from skops import io
 
     try:
-        return io.load(file)
+        return io.load(file, trusted=list(SCIKIT_LEARN))
     except Exception as error:  # skops meets bytes of any kind
         raise RunError(f"{file}: cannot be read: {sentence(error)}") from error
 

@@ -67,6 +67,41 @@ def test_what_was_kept_is_read_without_pickle(network, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("random_forest_classifier", {"n_estimators": 3}),
+        ("hist_gradient_boosting_classifier", {"max_iter": 3}),
+        ("gradient_boosting_classifier", {"n_estimators": 3}),
+        ("mlp_classifier", {"max_iter": 5, "solver": "sgd"}),
+        ("gaussian_process_classifier", {}),
+        ("k_neighbors_classifier", {"algorithm": "ball_tree"}),
+        ("calibrated_classifier_cv", {}),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_whatever_a_spec_can_name_comes_back(network, tmp_path, name, arguments):
+    trainer = FeatureTrainer(make_classifier(name, arguments, {}, "multiclass", 0), 32)
+    trainer.fit(network, X, Y)
+    (file,) = trainer.keep(tmp_path)
+    found = outputs(load_classifier(tmp_path / file), network.predict(X, verbose=0))
+    np.testing.assert_allclose(found, trainer.predict(network, X), rtol=1e-6)
+    kf.save(trainer.fitted, tmp_path / "estimator.skops")
+    kf.load(tmp_path / "estimator.skops")  # by the same trust
+
+
+class OwnSVC(LinearSVC):
+    """Of no package that a file may name."""
+
+
+def test_a_classifier_that_could_not_be_read_back_is_not_kept(network, tmp_path):
+    trainer = FeatureTrainer(make_pipeline(OwnSVC()), 32)
+    trainer.fit(network, X, Y)
+    with pytest.raises(kf.RunError, match=r"OwnSVC cannot be kept: it is made of \S*OwnSVC, which no file may name"):
+        trainer.keep(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
         ("logistic_regresion", {}, "scikit-learn has no classifier 'logistic_regresion', did you mean"),

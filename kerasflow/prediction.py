@@ -30,9 +30,11 @@ def predict_file(run: str | Path, file: str | Path, batch_size: int = 256) -> pd
     import keras
 
     from kerasflow.data import Preparation
+    from kerasflow.spec.experiment import load_spec
     from kerasflow.tracking.folder import RunFolder
     from kerasflow.training.evaluate import predict
     from kerasflow.transfer.classifier import FILE, load_classifier, outputs
+    from kerasflow.transfer.joining import SAMPLES, check_images
 
     folder = RunFolder.open(run)
     if not (folder.directory / "model.keras").exists():
@@ -41,6 +43,10 @@ def predict_file(run: str | Path, file: str | Path, batch_size: int = 256) -> pd
     x, index = preparation.read(Path(file))
     if len(x) == 0:
         raise DataError(f"{file}: there is nothing to predict")
+    try:
+        check_images(load_spec(folder.path("spec.yaml")).model, x[:SAMPLES])
+    except DataError as error:
+        raise DataError(f"{file}: {error}") from error
     try:
         model = keras.models.load_model(folder.path("model.keras"), compile=False, safe_mode=True)
     except (ValueError, TypeError, OSError) as error:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-# Of scikit-learn, classes that only keep what they are given, or fill arrays of their own: never all of a package, whose
-# modules import functions that run whatever they are called with.
+# Of scikit-learn, classes that only keep what they are given, or fill arrays of their own: never all of a package,
+# whose modules import functions that run whatever they are called with.
 SCIKIT_LEARN = (
     "numpy.dtype",
     "sklearn._loss.loss.HalfGammaLoss",

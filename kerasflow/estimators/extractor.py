@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,9 @@ from kerasflow import zoo
 from kerasflow.errors import BuildError, DataError, sentence
 from kerasflow.estimators.portable import as_data, from_data, is_portable
 from kerasflow.transfer.cache import FeatureCache, Features
-from kerasflow.transfer.extraction import Extraction
+from kerasflow.transfer.extraction import Engine, Extraction
 from kerasflow.transfer.images import ArrayImages, as_images
+from kerasflow.transfer.openvino_program import Precision
 from kerasflow.transfer.taps import Pooling
 
 
@@ -42,6 +43,10 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         image_size: height and width that the network sees; images of other sizes are resized to it. None takes arrays
             as they are, and decodes files to the network's own size.
         batch_size: images for each forward pass; `auto` leaves it to the library.
+        engine: who compiles the network: `tensorflow`, or for a processor `openvino`, which the extra of that name
+            brings; it is faster there, and its features are TensorFlow's but for rounding.
+        precision: `float32`, or of OpenVINO `bfloat16`, whose features deviate by about 0.5 %, faster still on
+            processors that have it.
         skip_broken: leaves out files of a folder that are empty or corrupt, with a warning, instead of refusing them.
         cache: a folder in which features are kept, and found again by the content of weights, settings and images.
             They are memory-mapped then.
@@ -58,6 +63,8 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         "pooling": [StrOptions({"avg", "max", "none"})],
         "image_size": ["array-like", None],
         "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "engine": [StrOptions(set(get_args(Engine)))],
+        "precision": [StrOptions(set(get_args(Precision)))],
         "skip_broken": ["boolean"],
         "cache": [str, os.PathLike, None],
     }
@@ -72,6 +79,8 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         preprocess: str | Callable[[Any], Any] | None = "auto",
         image_size: tuple[int, int] | None = None,
         batch_size: int | Literal["auto"] = "auto",
+        engine: Engine = "tensorflow",
+        precision: Precision = "float32",
         skip_broken: bool = False,
         cache: str | os.PathLike[str] | None = None,
     ) -> None:
@@ -82,6 +91,8 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         self.preprocess = preprocess
         self.image_size = image_size
         self.batch_size = batch_size
+        self.engine = engine
+        self.precision = precision
         self.skip_broken = skip_broken
         self.cache = cache
 
@@ -108,6 +119,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
             ValueError: in scikit-learn's words, for parameters that cannot be.
             BuildError: there is no such network or layer.
             DataError: images that the network cannot take.
+            MissingExtra: OpenVINO is asked for and not installed.
         """
         self._validate_params()
         images = None if isinstance(X, str | os.PathLike) else as_images(X, None, 0)
@@ -121,6 +133,8 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
             "image_size": self._size(),
             "takes_bytes": of_zoo,
             "batch_size": None if self.batch_size == "auto" else int(self.batch_size),
+            "engine": self.engine,
+            "precision": self.precision,
         }
         self._extraction = None
         extraction = self._compiled()

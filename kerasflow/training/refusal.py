@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from kerasflow.errors import TrainingError, sentence
+from kerasflow.errors import KerasflowError, TrainingError, sentence
 
 # Where in its own code TensorFlow was, around the sentence that says what is wrong.
 _PLACE = re.compile(r"^\(\d+\) \w+:\s*|\{\{function_node [^}]*\}\}\s*|\s*\[Op:[^\]]*\]\s*(name:\s*\S*)?$")
@@ -34,6 +34,8 @@ def explained(engine: str, x: Any) -> Iterator[None]:
     try:
         with called_back():
             yield
+    except KerasflowError:
+        raise  # it is one sentence
     except tf.errors.ResourceExhaustedError as error:
         raise TrainingError(
             f"a batch of samples of shape {shapes(x)} does not fit in memory; give a smaller micro_batch_size"

@@ -7,23 +7,27 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from math import prod
-from typing import Any
+from threading import Lock
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kerasflow.errors import BuildError, DataError
+from kerasflow.errors import BuildError, DataError, did_you_mean
 from kerasflow.training.refusal import explained
 from kerasflow.transfer import identity, memory
 from kerasflow.transfer.cache import FeatureCache, Features, gigabytes
 from kerasflow.transfer.graph import calls_of, graph_of
-from kerasflow.transfer.images import Images, Shape, ahead
+from kerasflow.transfer.images import Images, Shape, in_order
+from kerasflow.transfer.openvino_program import AT_ONCE, OpenVINOProgram, Precision, installed
 from kerasflow.transfer.taps import Pooling, Taps
 
 BATCH_BYTES = 24 * 2**20
 """Of the largest layer's output for a batch: about what a processor's cache holds. MobileNetV2 at 160 × 160 pixels
 takes half the time in batches of 8 that it takes in batches of 64."""
 SMALLEST_BATCH, LARGEST_BATCH = 8, 256
+
+Engine = Literal["tensorflow", "openvino"]
 
 _log = logging.getLogger(__name__)
 
@@ -42,9 +46,12 @@ class Extraction:
         image_size: height and width that images are resized to, bilinear; None for images that have their size.
         takes_bytes: whether values must be 0..255; also if the network scales them itself.
         batch_size: images for each forward pass; None for what suits the network and the machine.
+        engine: who compiles that call, for a processor: `tensorflow`, or `openvino`, which is another package.
+        precision: that it computes in: `float32`, or `bfloat16` of OpenVINO.
 
     Raises:
         BuildError: a network without a graph, without such a layer, or for something else than images.
+        MissingExtra: OpenVINO is not installed.
     """
 
     def __init__(
@@ -56,7 +63,11 @@ class Extraction:
         image_size: tuple[int, int] | None = None,
         takes_bytes: bool = False,
         batch_size: int | None = None,
+        engine: Engine = "tensorflow",
+        precision: Precision = "float32",
     ) -> None:
+        _check_engine(engine, precision)
+        self.engine, self.precision = engine, precision
         self.taps = Taps(model, _output(model) if layers is None else layers, pooling)
         self.preprocess, self.image_size = preprocess, image_size
         self.batch_size = batch_size or _batch_for(model)
@@ -70,7 +81,8 @@ class Extraction:
         self.input_shape = inputs[0]
         if image_size is not None and _differ(image_size, self.input_shape):
             raise BuildError(f"image_size is {_pixels(image_size)}, and {self._takes()}")
-        self._programs: dict[Any, Any] = {}
+        self._programs: dict[Any, Callable[[Any], Any]] = {}
+        self._programming, self._compiled_weights = Lock(), ""
 
     def __call__(self, images: Images, cache: FeatureCache | None = None) -> Features:
         """The features of every image, `(n, n_features)` float32; with a cache, memory-mapped.
@@ -124,6 +136,7 @@ class Extraction:
             "structure": identity.structure(self.taps.model),
             "layers": [every.index(call.nodes) for call in self.taps.calls.values()],
             "pooling": self.taps.pooling,
+            "computed": [self.engine, self.precision],
             "image_size": self.image_size,
             "preprocess": identity.effect(
                 self.preprocess, (*(self.image_size or self.input_shape[:2]), self.input_shape[-1])
@@ -171,34 +184,68 @@ class Extraction:
 
     def _parts(self, images: Images) -> Iterator[Features]:
         """Features batch by batch, the next batch read meanwhile."""
-        done, seen = 0, not self.takes_bytes
-        for batch in ahead(images.batches(self.batch_size)):
-            seen = seen or _are_bytes(np.asarray(batch), self.taps.model.name)
-            rows = self._rows(batch).numpy()
-            if not np.isfinite(rows).all():
-                first = done + int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
-                raise DataError(f"the features of image {first} are not finite; are its pixels, and the weights?")
+        self._forget_old_weights()
+        done = 0
+        at_once = AT_ONCE if self.engine == "openvino" else 1  # TensorFlow divides one call among all processors
+        for rows in in_order(self._rows, self._checked(images), at_once):
+            _check_finite(rows, "features", done)
             done += len(rows)
             yield rows
 
-    def _rows(self, batch: Any) -> Any:
+    def _forget_old_weights(self) -> None:
+        """TensorFlow's programs look weights up in every call; OpenVINO's hold those that they were compiled with."""
+        if self.engine != "openvino":
+            return
+        weights = identity.weights(self.taps.model)
+        with self._programming:
+            if weights != self._compiled_weights:
+                self._compiled_weights, self._programs = weights, {}
+
+    def _checked(self, images: Images) -> Iterator[NDArray[Any]]:
+        """Batches of pixels that the network can take."""
+        done, seen = 0, not self.takes_bytes
+        for batch in map(np.asarray, images.batches(self.batch_size)):
+            _check_finite(batch, "pixels", done)  # which need not show in features: a ReLU may make 0 of them
+            seen = seen or _are_bytes(batch, self.taps.model.name)
+            done += len(batch)
+            yield batch
+
+    def _rows(self, batch: NDArray[Any]) -> Features:
+        with explained("graph", batch):
+            if self.engine == "openvino" and self._resizes(batch):  # which it cannot do as TensorFlow does
+                batch = self._program(self._sized, batch)(batch).numpy()
+            return np.asarray(self._program(self._row_tensors, batch)(batch))
+
+    def _program(self, function: Callable[[Any], Any], batch: NDArray[Any]) -> Callable[[Any], Any]:
+        """What has been compiled of a function for such batches, or is compiled now."""
         import tensorflow as tf
 
-        batch = tf.convert_to_tensor(batch)
-        key = batch.dtype, tuple(batch.shape[1:])
-        if key not in self._programs:
-            spec = tf.TensorSpec([None, *batch.shape[1:]], batch.dtype)
-            self._programs[key] = tf.function(self._row_tensors, input_signature=[spec], autograph=False)
-        with explained("graph", batch):
-            return self._programs[key](batch)
+        key = function.__name__, batch.dtype, batch.shape[1:]
+        with self._programming:
+            if key not in self._programs:
+                spec = tf.TensorSpec([None, *batch.shape[1:]], batch.dtype)
+                program = tf.function(function, input_signature=[spec], autograph=False)
+                if self.engine == "openvino" and function == self._row_tensors:
+                    program = OpenVINOProgram(program.get_concrete_function(), self.precision)
+                self._programs[key] = program
+            return self._programs[key]
+
+    def _resizes(self, images: Any) -> bool:
+        return self.image_size is not None and tuple(images.shape[1:3]) != self.image_size
+
+    def _sized(self, images: Any) -> Any:
+        import tensorflow as tf
+
+        pixels = tf.cast(images, tf.float32)
+        if self.image_size is None or not self._resizes(images):
+            return pixels
+        shrinks = any(a is None or a > b for a, b in zip(images.shape[1:3], self.image_size, strict=True))
+        return tf.image.resize(pixels, self.image_size, antialias=shrinks)
 
     def _row_tensors(self, images: Any) -> Any:
         import tensorflow as tf
 
-        pixels = tf.cast(images, tf.float32)
-        if self.image_size is not None and tuple(pixels.shape[1:3]) != self.image_size:
-            shrinks = any(a is None or a > b for a, b in zip(pixels.shape[1:3], self.image_size, strict=True))
-            pixels = tf.image.resize(pixels, self.image_size, antialias=shrinks)
+        pixels = self._sized(images)
         if pixels.shape[-1] != self.input_shape[-1]:  # gray
             pixels = tf.repeat(pixels, self.input_shape[-1], axis=-1)
         if self.preprocess is not None:
@@ -215,6 +262,18 @@ def _output(model: Any) -> str:
     if len(graph.outputs) > 1:
         raise BuildError(f"the model {model.name!r} has {len(graph.outputs)} outputs; name the layers to be tapped")
     return next(call.path for call in calls_of(model) if call.outputs[0] is graph.outputs[0])
+
+
+def _check_engine(engine: str, precision: str) -> None:
+    for name, value, known in (("engine", engine, get_args(Engine)), ("precision", precision, get_args(Precision))):
+        if value not in known:
+            raise BuildError(
+                f"{name} must be one of {', '.join(known)}, got {value!r}{did_you_mean(str(value), known)}"
+            )
+    if engine == "openvino":
+        installed()
+    elif precision != "float32":
+        raise BuildError(f"precision={precision!r} is of engine='openvino'; TensorFlow computes in the network's own")
 
 
 def _batch_for(model: Any) -> int:
@@ -244,6 +303,14 @@ def _scales_bytes(model: Any) -> bool:
 
     scales = [call.layer.scale for call in calls_of(model) if isinstance(call.layer, keras.layers.Rescaling)]
     return any(0 < np.max(np.abs(scale)) < 1 / 64 for scale in scales)
+
+
+def _check_finite(values: NDArray[Any], what: str, before: int) -> None:
+    """Of a batch before which there were so many images."""
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        broken = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
+        remedy = "; are the network's weights?" if what == "features" else ""
+        raise DataError(f"the {what} of image {before + int(np.argmax(broken))} are not finite{remedy}")
 
 
 def _are_bytes(images: NDArray[Any], name: str) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -18,6 +19,7 @@ from kerasflow.data.images import ImageFiles, digests, image_files, joined
 from kerasflow.errors import DataError
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 Shape = tuple[int | None, int | None, int]
 """Height, width and channels of an image; None where they vary."""
 
@@ -166,16 +168,17 @@ class DatasetImages:
         return self._content
 
 
-def ahead(items: Iterator[Item]) -> Iterator[Item]:
-    """The same items, of which the next one is made while the last one is used."""
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(_next, items)
-        while got := waiting.result():
-            waiting = pool.submit(_next, items)
-            yield got[0]
+def in_order(function: Callable[[Item], Result], items: Iterator[Item], at_once: int) -> Iterator[Result]:
+    """What a function gives for each item, in their order, while the next items are read.
 
-
-def _next(items: Iterator[Item]) -> Sequence[Item]:
-    for item in items:
-        return [item]
-    return []
+    Args:
+        at_once: items that are worked on at the same time, each in a thread of its own.
+    """
+    with ThreadPoolExecutor(at_once) as pool:
+        waiting: deque[Future[Result]] = deque()
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > at_once:  # so that nobody has to wait for one to be read
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

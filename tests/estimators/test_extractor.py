@@ -104,6 +104,24 @@ def test_a_keras_file_is_a_backbone(network, tmp_path) -> None:
         kf.FeatureExtractor(str(tmp_path / "broken.keras")).fit(IMAGES)
 
 
+def test_openvino_computes_the_same_in_searches_and_pickles(network) -> None:
+    pytest.importorskip("openvino")
+    extractor = kf.FeatureExtractor(network, layer="far", preprocess=halved)
+    search = GridSearchCV(
+        make_pipeline(extractor, StandardScaler(), LinearSVC()),
+        {"featureextractor__engine": ["tensorflow", "openvino"]},
+        cv=3,
+        error_score="raise",
+    ).fit(IMAGES, LABELS)
+    first, second = search.cv_results_["mean_test_score"]
+    assert first == second > 0.8
+    fitted = clone(extractor).set_params(engine="openvino").fit(IMAGES)
+    expected = extractor.fit_transform(IMAGES)
+    for one in (fitted, pickle.loads(pickle.dumps(fitted))):  # noqa: S301 - its own
+        assert one.engine == "openvino"
+        np.testing.assert_allclose(one.transform(IMAGES), expected, atol=1e-5 * np.ptp(expected))
+
+
 def test_folders_and_datasets_are_images_too(extractor, tmp_path) -> None:
     for number, image in enumerate(IMAGES[:5]):
         Image.fromarray(image).save(tmp_path / f"{number}.png")
@@ -133,6 +151,8 @@ def test_a_cache_is_a_folder(network, tmp_path) -> None:
         ({"pooling": "mean"}, "The 'pooling' parameter of FeatureExtractor must be"),
         ({"batch_size": 0}, "The 'batch_size' parameter of FeatureExtractor must be"),
         ({"image_size": (8,)}, r"image_size must be \(height, width\) in pixels, got \(8,\)"),
+        ({"engine": "onnx"}, "The 'engine' parameter of FeatureExtractor must be"),
+        ({"precision": "bfloat16"}, "precision='bfloat16' is of engine='openvino'"),
         ({"layer": "neer"}, "has no layer 'neer', did you mean 'near'"),
     ],
 )

@@ -129,8 +129,11 @@ def test_a_network_that_scales_its_input_itself_wants_bytes(images) -> None:
 def test_numbers_that_are_not_finite_are_told_by_their_image(extraction, images) -> None:
     broken = images.copy()
     broken[20, 3, 3, 0] = np.nan
-    with pytest.raises(DataError, match="features of image 20 are not finite"):
+    with pytest.raises(DataError, match="the pixels of image 20 are not finite"):
         features(extraction, broken)
+    model = keras.Sequential([keras.Input((8, 8, 3)), LAYERS.Dense(2, bias_initializer=lambda *_, **__: [0, np.inf])])
+    with pytest.raises(DataError, match=r"the features of image 0 are not finite; are the network's weights\?"):
+        features(Extraction(model, None), images)
 
 
 def test_broken_files_are_named_and_left_out_only_when_asked(extraction, bytes_, tmp_path: Path) -> None:

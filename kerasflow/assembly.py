@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from kerasflow.errors import TrainingError
+from kerasflow.errors import BuildError, TrainingError
 from kerasflow.spec.train import ClassifierSpec
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from kerasflow.data import Data
     from kerasflow.spec.experiment import ExperimentSpec
-    from kerasflow.spec.train import StopSpec, TrainSpec
+    from kerasflow.spec.train import ProbeSpec, StopSpec, TrainSpec
     from kerasflow.training.port import Training
     from kerasflow.training.progress import Verbose
     from kerasflow.training.stop import Rule
@@ -59,6 +59,7 @@ def assemble(
         seed=spec.seed,
         engine=train.engine,
         stop=[_rule(rule) for rule in train.stop],
+        callbacks=[] if train.probe is None else [_probe(spec, train.probe, data, model)],
         verbose=verbose,
         strategy=strategy,
     )
@@ -98,6 +99,28 @@ def _from_features(spec: ExperimentSpec, task: str, verbose: Verbose) -> Trainin
     except TrainingError as error:
         raise TrainingError(f"{spec.where(('train',))}.{error}") from error
     return FeatureTrainer(classifier, train.micro_batch_size or train.batch_size, verbose)
+
+
+def _probe(spec: ExperimentSpec, wanted: ProbeSpec, data: Data, model: keras.Model) -> Any:
+    """What measures layers while the model trains: on random samples, for data may lie in the order of its classes."""
+    import numpy as np
+
+    from kerasflow.transfer.probe import Probe
+    from kerasflow.transfer.taps import find
+
+    where = spec.where(("train", "probe"))
+    if data.validation is None or data.preparation.task not in ("binary", "multiclass"):
+        raise TrainingError(f"{where}: needs classes and a validation part, which its accuracy is of")
+    try:
+        find(model, wanted.layers)
+    except BuildError as error:
+        raise BuildError(f"{where}.layers: {error}") from error
+    rng = np.random.default_rng(spec.seed)
+    samples = []
+    for part in (data.train, data.validation):
+        rows = np.sort(rng.permutation(len(part))[: wanted.samples])
+        samples += [np.asarray(part.x[rows]), part.y[rows]]
+    return Probe(wanted.layers, data=(samples[0], samples[1], samples[2], samples[3]), every=wanted.every)
 
 
 def held_out(data: Data) -> tuple[Any, Any] | None:

@@ -10,6 +10,7 @@ BOOKKEEPING = (
     "epoch",
     "stage",
     "trainable",
+    "frozen",
     "updates",
     "lr",
     "grad_norm",

@@ -50,7 +50,8 @@ STAGES = [{"epochs": 3, "learning_rate": 0.01}, {"epochs": 2, "learning_rate": 0
 
 @pytest.fixture(scope="module")
 def transferred(folder):
-    wanted = spec(folder, "transfer", stages=STAGES)
+    probe = {"layers": ["backbone.conv", "backbone.dense"], "every": 2, "samples": 40}
+    wanted = spec(folder, "transfer", stages=STAGES, probe=probe)
     store = f"sqlite:///{folder / 'mlflow.db'}"
     return kf.run(wanted, {"track.uri": store}, root=folder / "runs", verbose=0), store
 
@@ -71,8 +72,22 @@ def test_its_stages_are_curves_in_one_run(transferred):
     assert stages == [(1, 1), (2, 1), (3, 1), (4, 2), (5, 2)]
     trainable = [p.value for p in client.get_metric_history(result.run_id, "optim/trainable")]
     assert trainable == [16 * 3 + 3] * 3 + [144 * 16 + 16 + 51] * 2
+    frozen = [p.value for p in client.get_metric_history(result.run_id, "optim/frozen")]
+    assert frozen == [result.model.count_params() - learning for learning in trainable]
     tags = client.get_run(result.run_id).data.tags
     assert tags["stop_reason"] == "stage 1: epochs: all 3 are completed; stage 2: epochs: all 5 are completed"
+
+
+def test_its_probe_draws_a_curve_for_each_layer(transferred):
+    result, store = transferred
+    client = MlflowClient(store)
+    curves = {
+        layer: [(p.step, p.value) for p in client.get_metric_history(result.run_id, f"probe/backbone.{layer}")]
+        for layer in ("conv", "dense")
+    }
+    assert all([step for step, _ in curve] == [2, 4] for curve in curves.values())
+    assert all(0.5 < accuracy <= 1 for curve in curves.values() for _, accuracy in curve)
+    assert curves["conv"][0][1] == curves["conv"][1][1]  # which is frozen
 
 
 def test_its_folder_predicts(transferred, folder):
@@ -145,6 +160,19 @@ def test_check_counts_the_layers_and_epochs_of_each_route(folder):
         ({"model.backbone.layer": "conf"}, r"model\.backbone\.layer: .* has no layer 'conf', did you mean 'conv'"),
         ({"model.backbone.model": "/nowhere.keras"}, r"model\.backbone\.model: /nowhere\.keras cannot be loaded"),
         ({"train.stages": [{"epochs": 1, "unfreeze": ["conf"]}]}, r"no layer is named 'conf', did you mean 'conv'"),
+        (
+            {"train.probe": {"layers": ["backbone.conf"]}},
+            r"train\.probe\.layers: .*no layer 'backbone\.conf', did you mean",
+        ),
+        ({"train.probe": {"layers": []}}, r"train\.probe\.layers"),
+        (
+            {"train.probe": {"layers": ["head"]}, "data.split": {"validation": 0}},
+            r"train\.probe: needs classes and a val",
+        ),
+        (
+            {"train.stages": [], "train.route": "features", "train.probe": {"layers": ["backbone"]}},
+            r"train\.probe: belongs to the routes scratch and transfer",
+        ),
         ({"train.stages": [{"epochs": 0}]}, r"train\.stages\[0\]\.epochs"),
         ({"train.classifier": {"svm": {}}}, r"train\.classifier: belongs to route: features"),
         ({"model.backbone": {"name": "x", "model": "y"}}, "needs either name, of a network of the zoo, or model"),

@@ -128,6 +128,21 @@ class ClassifierSpec(Part):
         return {"title": cls.__name__, "description": cls.__doc__, "anyOf": [{"type": "string"}, mapping]}
 
 
+class ProbeSpec(Part):
+    """How well a linear SVM tells the classes apart from what layers give, while the model trains (Alain & Bengio 2016,
+    arXiv:1610.01644); see `kf.Probe`.
+
+    Attributes:
+        layers: paths, such as `backbone.block_13_expand`.
+        every: epochs from one measurement to the next.
+        samples: that the SVM learns from, of the training part, and is measured on, of the validation part; at most.
+    """
+
+    layers: Annotated[tuple[str, ...], Listed, Field(min_length=1)]
+    every: Count = 1
+    samples: Count = 500
+
+
 class TrainSpec(Part):
     """The training of an experiment.
 
@@ -151,6 +166,7 @@ class TrainSpec(Part):
         stages: of a transfer; one of `epochs` in which the head learns alone, if none.
         classifier: of the features; a linear SVM if not given.
         grid: values to try by its arguments, by cross-validation on the training part.
+        probe: measures layers while the model trains; nothing if not given.
         strategy: on several devices: `mirrored` is every GPU of the machine, `multi_worker` the cluster that each
             process finds in its environment variable TF_CONFIG. One device if not given.
     """
@@ -169,6 +185,7 @@ class TrainSpec(Part):
     stages: Annotated[tuple[StageSpec, ...], Listed] = ()
     classifier: ClassifierSpec | None = None
     grid: dict[str, list[str | int | float | bool | None]] = {}
+    probe: ProbeSpec | None = None
     strategy: Literal["mirrored", "multi_worker"] | None = None
 
     @field_validator("stages", "classifier", "grid")
@@ -177,6 +194,13 @@ class TrainSpec(Part):
         route = "transfer" if info.field_name == "stages" else "features"
         if value and info.data.get("route", route) != route:
             raise ValueError(f"belongs to route: {route}; set it, or leave this out")
+        return value
+
+    @field_validator("probe")
+    @classmethod
+    def _watches_a_training(cls, value: Any, info: ValidationInfo) -> Any:
+        if value and info.data.get("route") == "features":
+            raise ValueError("belongs to the routes scratch and transfer: with features, nothing of the network learns")
         return value
 
     @field_validator("micro_batch_size")

@@ -11,6 +11,7 @@ _RENAMED = {
     "lr": "optim/lr",
     "stage": "optim/stage",
     "trainable": "optim/trainable",
+    "frozen": "optim/frozen",
     "updates": "optim/updates",
     "grad_norm": "optim/grad_norm",
     "features": "optim/features",

@@ -23,7 +23,7 @@ class History:
         rows: one dict an epoch, under Keras' names: `epoch` (completed, from 1), `loss`, each metric, `val_...`, and
             `updates` (so far), `lr` (of the epoch's last update), `grad_norm` (mean L2 norm of the applied gradients,
             before clipping), `seconds` (of this epoch, validation included), `samples_per_second`; of a training in
-            stages, `stage` (from 1) and `trainable` (how many weights learn in it).
+            stages, `stage` (from 1), `trainable` and `frozen` (how many weights learn in it, and how many do not).
         stop_reason: why the training ended, in words.
         stop: the same as data: `rule` (`plateau`, `threshold`, `deadline`, `divergence`, `all`, `callback`, `epochs`,
             or the name of a function), `epoch`, and what the rule compared.

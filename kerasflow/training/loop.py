@@ -52,6 +52,7 @@ class Settings:
     checkpoints: Checkpoints | None = None
     initial_updates: int = 0
     facts: Mapping[str, float] = field(default_factory=dict)  # columns of every row, the same in each
+    constant_cost: float = 0.0  # a part of the cost that this training cannot change and its model does not hold
 
     def __post_init__(self) -> None:
         for name, kind in (("engine", Engine), ("batch_norm", BatchNorm), ("verbose", Verbose)):
@@ -321,7 +322,9 @@ class _Loop:
         if isinstance(self.window, OwnStep):
             return told(self.passes.call.read().metrics)
         totals = self._totals()
-        return {"loss": float(totals.cost / totals.samples)} | told(self.passes.call.read().metrics)
+        return {"loss": float(totals.cost / totals.samples) + self.settings.constant_cost} | told(
+            self.passes.call.read().metrics
+        )
 
     def _totals(self) -> Totals:
         return Totals(*np.asarray(self.passes.call.totals))
@@ -330,6 +333,7 @@ class _Loop:
         assert self.evaluation is not None
         callbacks.on_test_begin()
         logs = self.evaluation()
+        logs["loss"] += self.settings.constant_cost
         callbacks.on_test_end(logs)
         return logs
 

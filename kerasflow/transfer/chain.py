@@ -30,6 +30,13 @@ def rest_behind(model: Any, fixed: Any) -> Any:
     return _joined(fixed.outputs[0], layers[_length(layers) :])
 
 
+def adds_losses(model: Any, sample: Any) -> bool:
+    """Whether a call of the model adds to the cost, as activity regularizers do."""
+    with keras.StatelessScope(collect_losses=True) as scope:
+        model(sample, training=False)
+    return bool(scope.losses)
+
+
 def with_frozen_at_rest(model: Any) -> Any:
     """The same layers, but models within the model of which nothing learns run in inference always.
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from kerasflow.errors import TrainingError, did_you_mean
 from kerasflow.training.keras_internals import flatten_layers
+from kerasflow.training.objective import weight_penalties
 
 HEAD = "head"
 
@@ -30,6 +31,13 @@ def count(model: Any) -> Counts:
     total = sum(math.prod(weight.shape) for weight in model.weights)
     learning = sum(math.prod(weight.shape) for weight in model.trainable_weights)
     return Counts(learning, total - learning)
+
+
+def frozen_penalties(model: Any) -> float:
+    """What the regularizers of weights that do not learn add to the cost; Keras counts those of the others alone."""
+    learning = {id(weight) for weight in model.trainable_weights}
+    frozen = [weight for weight in model.weights if id(weight) not in learning]
+    return float(sum(float(penalty) for penalty in weight_penalties(frozen)))
 
 
 def layers_of(model: Any, within: str = "") -> Iterator[tuple[str, Any]]:
@@ -57,8 +65,9 @@ def freeze(model: Any, unfreeze: Sequence[str] = (), unfreeze_from: str | None =
         The paths of the layers with weights that learn.
 
     Raises:
-        TrainingError: no layer has such a name.
+        TrainingError: no layer has such a name, or `unfreeze` is one text instead of a list.
     """
+    check_patterns(unfreeze)
     layers = dict(layers_of(model))
     inside = {path for path in layers if "." in path} or set(layers)
     known = [*inside, *(path.rpartition(".")[2] for path in inside)]
@@ -74,6 +83,16 @@ def freeze(model: Any, unfreeze: Sequence[str] = (), unfreeze_from: str | None =
     for path, layer in layers.items():
         layer.trainable = path in learning
     return [path for path, layer in layers.items() if layer.trainable_weights]
+
+
+def check_patterns(unfreeze: Any) -> None:
+    """Refuses a text, which Python would take for a list of its letters.
+
+    Raises:
+        TrainingError: it is one.
+    """
+    if isinstance(unfreeze, str):
+        raise TrainingError(f"unfreeze must be a list of patterns, got the text {unfreeze!r}; write [{unfreeze!r}]")
 
 
 def thaw(model: Any) -> None:

@@ -140,7 +140,7 @@ def preprocessing(name: str, shape: tuple[int, int, int], size: tuple[int, int])
     if shape[-1] < channels:
         tensor = keras.layers.Concatenate(name="gray_to_rgb")([tensor] * 3)
     elif order.tolist() == [2, 1, 0]:
-        tensor = tensor[..., ::-1]
+        tensor = keras.ops.flip(tensor, axis=-1)
     scale = matrix[order, range(channels)]
     if not (np.allclose(scale, 1) and np.allclose(offset, 0)):
         tensor = keras.layers.Rescaling(scale.tolist(), offset.tolist(), name="rescale")(tensor)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from numbers import Integral
 from typing import Any
 
@@ -52,6 +53,15 @@ class Probe(keras.callbacks.Callback):
         self.every: int = int(every)
         self.measure: _Measure = _Measure(layers, data, classifier, pooling)
 
+    @contextmanager
+    def watching(self, model: Any) -> Iterator[None]:
+        """Inside, layers are those of this model, while a part of it is what is trained."""
+        self.measure.whole = model
+        try:
+            yield
+        finally:
+            self.measure.whole = None
+
     def on_train_begin(self, logs: Any = None) -> None:
         """Finds the layers, so that a wrong name is told before the first epoch."""
         self.measure.begin(self.model)
@@ -77,9 +87,10 @@ class _Measure:
             if n != len(y):
                 raise TrainingError(f"the probe has {n} samples in x_{part} and {len(y)} classes in y_{part}")
         self.taps: Taps | None = None
+        self.whole: Any = None
 
     def begin(self, model: Any) -> None:
-        self.taps = Taps(model, self.layers, self.pooling)
+        self.taps = Taps(model if self.whole is None else self.whole, self.layers, self.pooling)
 
     def __call__(self) -> dict[str, float]:
         assert self.taps is not None  # training has begun

@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from kerasflow.errors import TrainingError, did_you_mean
 from kerasflow.training.checkpoint import Checkpoints, as_checkpoints
 from kerasflow.training.evaluate import predict
-from kerasflow.training.feed import as_validation, feed
+from kerasflow.training.feed import as_arrays, as_validation, feed, is_dataset
 from kerasflow.training.grouped import GroupedOptimizer
 from kerasflow.training.history import History, Row
 from kerasflow.training.loop import train
 from kerasflow.training.progress import Progress
 from kerasflow.training.stop import Rule, best_epoch, plateaus
 from kerasflow.training.trainer import Trainer
-from kerasflow.transfer.chain import fixed_part, rest_behind, with_frozen_at_rest
-from kerasflow.transfer.freezing import Counts, count, freeze, layers_of, matches, thaw
+from kerasflow.transfer.chain import adds_losses, fixed_part, rest_behind, with_frozen_at_rest
+from kerasflow.transfer.freezing import (
+    Counts,
+    check_patterns,
+    count,
+    freeze,
+    frozen_penalties,
+    layers_of,
+    matches,
+    thaw,
+)
 from kerasflow.transfer.probe import Probe
 
-_SEE_THE_MODEL = (keras.callbacks.ModelCheckpoint, keras.callbacks.BackupAndRestore, Probe)
+_SEE_THE_MODEL = (keras.callbacks.ModelCheckpoint, keras.callbacks.BackupAndRestore)
 FEATURE_BYTES = 2**31  # outputs of a frozen part that take more memory are computed anew each epoch
 
 
@@ -41,6 +52,9 @@ class Stage:
         rates: factors of the learning rate by pattern, the first that fits a layer counts (Howard & Ruder 2018,
             "Universal Language Model Fine-tuning", section 3.2: discriminative fine-tuning).
         stop: rules that end the stage; the next one begins then.
+
+    Raises:
+        TrainingError: epochs or rates that cannot be, or one text where `unfreeze` lists patterns.
     """
 
     epochs: int
@@ -51,9 +65,14 @@ class Stage:
     stop: Sequence[Rule] = ()
 
     def __post_init__(self) -> None:
+        if not isinstance(self.epochs, Integral) or self.epochs < 1:
+            raise TrainingError(f"epochs of a stage must be an integer >= 1, got {self.epochs!r}")
         for name, rate in (("learning_rate", self.learning_rate), *self.rates.items()):
-            if rate is not None and not rate > 0:
-                raise TrainingError(f"{name} of a stage must be above 0, got {rate!r}; leave layers out to freeze them")
+            if rate is not None and not (isinstance(rate, Real) and rate > 0):
+                raise TrainingError(
+                    f"{name} of a stage must be a number above 0, got {rate!r}; leave layers out to freeze them"
+                )
+        check_patterns(self.unfreeze)
 
     def freeze(self, model: Any) -> list[str]:
         """Freezes what does not learn in this stage; gives the paths of what does."""
@@ -67,13 +86,18 @@ class Stage:
 class StagedTrainer:
     """Trains a model in stages; each goes on from the weights of the one before, and so do its optimizer's moments.
 
-    Epochs and updates are counted on, so that the stages make one history. A stage in which the beginning of the
+    Epochs and updates are counted on, so that the stages make one history. Its cost is of the whole model in each of
+    them: Keras' own leaves out the penalties (regularizers) of frozen weights, so that it would jump where one thaws.
+    A stage in which the beginning of the
     network cannot change (all of a backbone is frozen, and no layer before it draws random numbers) computes that part
     once for each sample.
 
     Args:
         trainer: says everything but what the stages do.
         stages: in their order.
+
+    Raises:
+        TrainingError: there is no stage, the trainer has several devices, or callbacks that look at the whole model.
     """
 
     def __init__(self, trainer: Trainer, stages: Sequence[Stage]) -> None:
@@ -103,8 +127,9 @@ class StagedTrainer:
         return self.trainer.engine_for(model, x, y)
 
     def evaluate(self, model: Any, x: Any, y: Any, engine: str = "graph") -> dict[str, float]:
-        """As `kf.Trainer.evaluate`."""
-        return self.trainer.evaluate(model, x, y, engine)
+        """As `kf.Trainer.evaluate`; the penalties of frozen weights are a part of the cost, as in the history."""
+        found = self.trainer.evaluate(model, x, y, engine)
+        return found | {"loss": found["loss"] + frozen_penalties(model)}
 
     def keep(self, folder: Path) -> tuple[str, ...]:
         """As `kf.Trainer.keep`."""
@@ -147,15 +172,36 @@ class StagedTrainer:
         """Trains the model in place.
 
         Args:
-            model, x, y, validation, sample_weight, on_epoch, checkpoints: as for `kf.Trainer.fit`.
+            model: with a backbone inside, or one that is a backbone as a whole.
+            x, y: `(n_samples, ...)` as the model takes and gives them: arrays, or one dataset of batches in place of x.
+            validation: `(x, y)` or `(x, y, sample_weight)`, or a dataset of such batches.
+            sample_weight: `(n_samples,)`, what each sample counts in the cost.
+            on_epoch: called with each row as it is finished.
+            checkpoints: a folder, or `Checkpoints`, that a later call with the same arguments goes on from.
 
         Returns:
-            One history of all stages; its columns `stage` and `trainable` say where each begins.
+            One history of all stages; its columns `stage`, `trainable` and `frozen` say where each begins.
 
         Raises:
             TrainingError: as for `kf.Trainer.fit`, or a stage names a layer that is not there.
         """
-        whole, stops, saved = History(), [], as_checkpoints(checkpoints)
+        with ExitStack() as watched:
+            for one in self.trainer.settings.callbacks:
+                if isinstance(one, Probe):
+                    watched.enter_context(one.watching(model))
+            return self._fit(model, x, y, validation, sample_weight, on_epoch, as_checkpoints(checkpoints))
+
+    def _fit(
+        self,
+        model: Any,
+        x: Any,
+        y: Any,
+        validation: Any,
+        sample_weight: Any,
+        on_epoch: Callable[[Row], None] | None,
+        saved: Checkpoints | None,
+    ) -> History:
+        whole, stops = History(), []
         self._check_stages(model)
         optimizer = _by_layer(model, self.stages)
         rate = float(model.optimizer.learning_rate)
@@ -170,7 +216,8 @@ class StagedTrainer:
                 epochs=(int(whole.rows[-1]["epoch"]) if whole.rows else 0) + stage.epochs,
                 initial_epoch=int(whole.rows[-1]["epoch"]) if whole.rows else 0,
                 initial_updates=whole.updates,
-                facts={"stage": number, "trainable": sizes.trainable},
+                facts={"stage": number, **sizes._asdict()},
+                constant_cost=frozen_penalties(model),
                 stop=tuple(stage.stop) or self.trainer.settings.stop,
                 checkpoints=None if saved is None else saved.part(f"stage-{number:04d}"),
             )
@@ -215,11 +262,12 @@ def _by_layer(model: Any, stages: Sequence[Stage]) -> GroupedOptimizer:
 
 
 def _fixed_once(model: Any, x: Any, validation: Any, batch_size: int) -> tuple[Any, Any, Any]:
-    """The part of a model that a stage trains, and what that part takes."""
-    fixed, inputs = fixed_part(model), [x] if validation is None else [x, validation[0]]
-    if fixed is None or not all(isinstance(part, np.ndarray) for part in inputs):
+    """The part of a model that a stage trains, and what that part takes: images on disk are decoded once, then."""
+    fixed, held_out = fixed_part(model), validation[0] if isinstance(validation, tuple | list) else validation
+    inputs = [part if is_dataset(part) else as_arrays(part) for part in (x, held_out) if part is not None]
+    if fixed is None or not all(hasattr(part, "shape") for part in inputs) or adds_losses(fixed, inputs[0][:1]):
         return with_frozen_at_rest(model), x, validation
-    if sum(map(len, inputs)) * np.prod(fixed.output_shape[1:]) * 4 > FEATURE_BYTES:
+    if sum(4 * math.prod(fixed.compute_output_shape(part.shape)) for part in inputs) > FEATURE_BYTES:
         return with_frozen_at_rest(model), x, validation
-    held_out = None if validation is None else (predict(fixed, validation[0], batch_size), *validation[1:])
-    return rest_behind(model, fixed), predict(fixed, x, batch_size), held_out
+    features, *held = [predict(fixed, part, batch_size) for part in inputs]
+    return rest_behind(model, fixed), features, (*held, *validation[1:]) if held else None

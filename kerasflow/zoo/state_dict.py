@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -67,10 +67,15 @@ def assign(model: keras.Model, network: Network, arrays: Mapping[str, Any], pref
     differing += [f"{place.key} {place.shape} is missing" for place in places if place.key not in given]
     differing += [f"{key} has no place here" for key in given if key.rpartition(".")[0] not in modules]
     if differing:
-        more = f"; and {len(differing) - _NAMED} more" if len(differing) > _NAMED else ""
-        raise BuildError(f"{prefix}: {'; '.join(differing[:_NAMED])}{more}")
+        raise BuildError(f"{prefix}: {listed(differing)}")
     for place in places:
         place.variable.assign(place.to_keras(np.asarray(given[place.key], dtype=np.float32)))
+
+
+def listed(differing: Sequence[str]) -> str:
+    """The first differences of a file and a model, and how many more there are."""
+    more = f"; and {len(differing) - _NAMED} more" if len(differing) > _NAMED else ""
+    return f"{'; '.join(differing[:_NAMED])}{more}"
 
 
 def _bare(key: str) -> str:

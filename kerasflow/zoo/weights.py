@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import traceback
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kerasflow.errors import BuildError, DataError, sentence
 from kerasflow.zoo.catalogue import Card
+from kerasflow.zoo.keras_file import differences
 from kerasflow.zoo.networks import Network, names, own
-from kerasflow.zoo.state_dict import assign
+from kerasflow.zoo.state_dict import assign, listed
 from kerasflow.zoo.torch_file import read_state_dict
 
 if TYPE_CHECKING:
@@ -73,11 +74,14 @@ def fill(model: keras.Model, found: Card, source: Source) -> None:
         assign(model, network, source.held, prefix)
         return
     try:
-        model.load_weights(source.held)
+        with warnings.catch_warnings(record=True) as told:  # of a file that does not fit, one for each layer
+            model.load_weights(source.held)
     except ValueError as error:
-        raise BuildError(f"{prefix}: {_differences(str(error))}") from error
+        raise BuildError(f"{prefix}: {listed(differences(model, source.held)) or sentence(error)}") from error
     except Exception as error:  # h5py and zipfile have many
         raise DataError(f"{source.where}: cannot be read as weights of Keras: {sentence(error)}") from error
+    for one in told:
+        warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
 
 
 def download(found: Card, network: Network) -> Path:
@@ -119,14 +123,3 @@ def not_downloaded(found: Card, error: Exception) -> DataError | None:
         said = sentence(error)
         return DataError(f"the weights of {found.name} in Keras' cache cannot be read ({said}); delete the file")
     return None
-
-
-def _differences(message: str) -> str:
-    """Keras' own list of layers that took no weights, and the first one's shapes, in one sentence."""
-    layers = re.findall(r"<\w+ name=([^,>]+)", message.partition("List of objects that could not be loaded")[2])
-    shapes = re.search(r"variable\.shape=(\([^)]*\)), Received: value\.shape=(\([^)]*\))", message)
-    if not layers:
-        return sentence(ValueError(message))
-    more = f" and {len(layers) - 5} more" if len(layers) > 5 else ""
-    first = f"; the first is {shapes[1]} here and {shapes[2]} in the file" if shapes else ""
-    return f"layers that differ: {', '.join(layers[:5])}{more}{first}"

@@ -42,6 +42,7 @@ train:
     - all: [{threshold: {monitor: val_accuracy, above: 0.9}}, {any: [plateau, {deadline: {minutes: 2}}]}]
   precision: mixed_bfloat16
   engine: graph
+  probe: {layers: [dense, head], every: 2, samples: 100}
 track: {uri: none}
 """
 

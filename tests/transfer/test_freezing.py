@@ -49,6 +49,11 @@ def test_the_named_layers_of_the_backbone_learn_beside_the_head(model, unfreeze,
     assert owners == set(learning)
 
 
+def test_one_pattern_alone_is_not_taken_for_its_letters(model):
+    with pytest.raises(kf.TrainingError, match=r"unfreeze must be a list of patterns, got the text 'block_\*'"):
+        freeze(model, "block_*")
+
+
 def test_counts_are_of_weights_and_moving_statistics_are_frozen_always(model):
     freeze(model)
     assert count(model) == (5 * 3 + 3, (4 * 6 + 6) + 4 * 6 + (6 * 5 + 5))

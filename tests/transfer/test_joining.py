@@ -56,6 +56,15 @@ def test_the_whole_is_the_backbone_on_treated_images_and_the_head(model):
     np.testing.assert_allclose(model(images, training=False), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["vgg16", "mobilenet_v2"])  # one turns the channels, the other only scales them
+def test_the_whole_comes_back_from_its_description(name):
+    built = kf.build({"backbone": {"name": name, "weights": "none", "size": 32}}, (28, 28, 1), 3, seed=1)
+    rebuilt = kf.build(kf.describe(built), (28, 28, 1))
+    rebuilt.set_weights(built.get_weights())
+    images = np.random.default_rng(1).integers(0, 256, (2, 28, 28, 1)).astype("float32")
+    np.testing.assert_array_equal(rebuilt(images, training=False), built(images, training=False))
+
+
 def test_augmentation_is_active_in_training_alone(model):
     names = [layer.name for layer in model.layers]
     assert names == ["input", "random_flip", "preprocessing", "backbone", "pool", "dropout", "head"]

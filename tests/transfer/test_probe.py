@@ -14,6 +14,7 @@ import kerasflow as kf
 from kerasflow.columns import higher_is_better
 from kerasflow.errors import BuildError, TrainingError
 from kerasflow.tracking.record import metrics_of
+from kerasflow.transfer.stages import Stage, StagedTrainer
 
 LAYERS = keras.layers
 RNG = np.random.default_rng(0)
@@ -69,6 +70,27 @@ def test_the_number_is_that_of_an_svm_on_what_the_layer_gives() -> None:
     train, test = (kf.taps(model, "hidden")(part)["hidden"] for part in (X[:80], X[80:]))
     svm = make_pipeline(StandardScaler(), LinearSVC(C=0.01, random_state=0)).fit(train, Y[:80])
     assert history.rows[0]["probe/hidden"] == svm.score(test, Y[80:])
+
+
+def test_in_stages_it_sees_the_whole_model_while_a_part_is_trained() -> None:
+    def staged(callbacks):
+        keras.utils.set_random_seed(3)
+        backbone = keras.Sequential([keras.Input((6,)), LAYERS.Dense(8, "relu", name="low")], name="backbone")
+        model = keras.Sequential([keras.Input((6,)), backbone, LAYERS.Dense(2, "softmax", name="head")])
+        trainer = kf.Trainer(loss="sparse_categorical_crossentropy", seed=1, verbose=0, callbacks=callbacks)
+        return model, StagedTrainer(trainer, [Stage(2, 0.01), Stage(2, 0.01, ["*"])]).fit(model, X, Y)
+
+    probe = kf.Probe(["backbone.low", "head"], data=HELD)
+    watched, history = staged([probe])
+    alone, _ = staged([])
+    assert [variable.numpy().tobytes() for variable in watched.variables] == [
+        variable.numpy().tobytes() for variable in alone.variables
+    ]
+    frozen, still_frozen, *_ = history["probe/backbone.low"]
+    assert frozen == still_frozen  # in the first stage only the head learns
+    train, test = (kf.taps(watched, "head")(part)["head"] for part in (X[:80], X[80:]))
+    svm = make_pipeline(StandardScaler(), LinearSVC(C=0.01, random_state=0)).fit(train, Y[:80])
+    assert history["probe/head"][-1] == svm.score(test, Y[80:])
 
 
 def test_another_classifier_is_cloned_not_fitted() -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from PIL import Image
 
 import kerasflow as kf
+from kerasflow.data.images import ImageFiles
 from kerasflow.training.checkpoint import Checkpoints
 from kerasflow.transfer.chain import fixed_part, rest_behind, with_frozen_at_rest
 from kerasflow.transfer.freezing import freeze
@@ -69,6 +72,7 @@ def test_one_history_counts_epochs_updates_and_stages_on():
     assert [row["updates"] for row in history.rows] == [5, 10, 15]
     assert [row["stage"] for row in history.rows] == [1, 1, 2]
     assert [row["trainable"] for row in history.rows] == [16, 16, 56 + 16 + 63 + 16]
+    assert [row["trainable"] + row["frozen"] for row in history.rows] == [network().count_params()] * 3
     assert [row["lr"] for row in history.rows] == pytest.approx([1e-3, 1e-3, 1e-4])
     assert seen == history.rows
     assert history.stop_reason.startswith("stage 1: epochs: ")
@@ -113,6 +117,37 @@ class TestTheFixedPart:
         model = network(Counting())
         StagedTrainer(trainer(engine="eager"), [Stage(20)]).fit(model, X, Y)
         assert sum(shape[0] or 0 for shape in passes) <= 3 * len(X)  # its making and the check among them
+
+    def test_lets_images_on_disk_be_decoded_once(self, tmp_path):
+        files = [tmp_path / f"{place}.png" for place in range(12)]
+        for file in files:
+            Image.fromarray(RNG.integers(0, 256, (2, 3), dtype=np.uint8)).save(file)
+        decoded = []
+
+        class Images(ImageFiles):
+            def __getitem__(self, index):
+                decoded.extend(self.take(index).files)
+                return super().__getitem__(index)
+
+        def fitted(x):
+            model = keras.Sequential([keras.Input((2, 3, 1)), LAYERS.Flatten(), *network().layers])
+            history = StagedTrainer(trainer(), [Stage(5)]).fit(model, x, Y[:12], validation=(x, Y[:12]))
+            return model.get_weights(), history["val_loss"]
+
+        images = Images(tuple(files), (2, 3), "grayscale")
+        weights, curve = fitted(images)
+        seen = len(decoded)
+        assert seen < 3 * len(files)  # for the training, for the validation, and two here and there to check shapes
+        expected, expected_curve = fitted(images[:])
+        for mine, theirs in zip(weights, expected, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+        assert curve == expected_curve
+
+    def test_of_a_dataset_is_computed_as_its_batches_come(self):
+        held_out = tf.data.Dataset.from_tensor_slices((X, Y)).batch(8)
+        _, history = staged([Stage(2)], validation=held_out)
+        _, expected = staged([Stage(2)], validation=(X, Y))
+        np.testing.assert_allclose(history["val_loss"], expected["val_loss"], rtol=1e-5)
 
     def test_ends_before_what_learns_or_draws(self):
         model = network()
@@ -171,6 +206,33 @@ def test_a_training_that_was_killed_between_stages_ends_in_the_same_bits(tmp_pat
     assert not (tmp_path / "c").exists()
 
 
+def penalized(**penalty):
+    backbone = keras.Sequential([keras.Input((6,)), LAYERS.Dense(8, "relu", **penalty)], name="backbone")
+    return keras.Sequential([keras.Input((6,)), backbone, LAYERS.Dense(2, "softmax", name="head")])
+
+
+def test_the_cost_counts_the_penalties_of_frozen_weights_so_that_stages_are_comparable():
+    model = penalized(kernel_regularizer=keras.regularizers.L2(1.0))
+    penalty = float((model.get_layer("backbone").layers[0].kernel.numpy() ** 2).sum())
+    staging = StagedTrainer(trainer(), [Stage(1, 1e-6), Stage(1, 1e-6, ["*"]), Stage(1, 1e-6)])
+    history = staging.fit(model, X, Y, validation=(X, Y))
+    for name in ("loss", "val_loss"):
+        values = [row[name] for row in history.rows]
+        assert min(values) > penalty
+        np.testing.assert_allclose(values, values[0], rtol=1e-3)
+    tested = staging.evaluate(model, X, Y)["loss"]
+    np.testing.assert_allclose(tested, history.rows[-1]["val_loss"], rtol=1e-5)
+
+
+def test_what_a_frozen_layer_adds_to_the_cost_by_its_outputs_is_not_computed_away():
+    model = penalized(activity_regularizer=keras.regularizers.L2(1.0))
+    _, history = staged([Stage(1, 1e-6)], model)
+    freeze(model)
+    model.compile(keras.optimizers.SGD(1e-6), LOSS)
+    expected = model.evaluate(X, Y, batch_size=8, verbose=0, return_dict=True)["loss"]
+    np.testing.assert_allclose(history.rows[0]["loss"], expected, rtol=1e-3)
+
+
 def test_layers_that_have_nothing_to_learn_are_no_trouble():
     layers = [LAYERS.BatchNormalization(center=False, scale=False), LAYERS.Dense(2, "softmax")]
     _, history = staged([Stage(1)], keras.Sequential([keras.Input((6,)), network().layers[0], *layers]))
@@ -215,8 +277,11 @@ def test_what_a_stage_does_is_told_as_it_begins(capsys):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Stage(1, -1.0), "learning_rate of a stage must be above 0, got -1.0"),
-        (lambda: Stage(1, rates={"low": 0.0}), "low of a stage must be above 0"),
+        (lambda: Stage(1, -1.0), "learning_rate of a stage must be a number above 0, got -1.0"),
+        (lambda: Stage(1, "1e-3"), "learning_rate of a stage must be a number above 0, got '1e-3'"),
+        (lambda: Stage(1, rates={"low": 0.0}), "low of a stage must be a number above 0"),
+        (lambda: Stage(0), "epochs of a stage must be an integer >= 1, got 0"),
+        (lambda: Stage(1, unfreeze="block_*"), r"unfreeze must be a list of patterns, got the text .*; write \['bl"),
         (lambda: StagedTrainer(trainer(), []), "needs at least one stage"),
         (lambda: StagedTrainer(trainer(), [Stage(1, unfreeze=["hihg"])]).check(network(), X, Y), "did you mean.*high"),
         (lambda: StagedTrainer(trainer(), [Stage(1, rates={"x": 2})]).check(network(), X, Y), "rates: no layer is na"),

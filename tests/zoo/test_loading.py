@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.server
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -145,10 +146,26 @@ def test_weights_of_keras_for_another_network_are_told(tmp_path: Path) -> None:
     path = tmp_path / "w.weights.h5"
     kf.zoo.load("lenet5", classes=7).save_weights(path)
     said = refusal("lenet5", path)
-    assert said.startswith(f"{path} does not fit lenet5: layers that differ: output; the first")
-    assert "(84, 10) here and (84, 7) in the file" in said
+    assert said == f"{path} does not fit lenet5: output is (84, 7) + (7,) there and (84, 10) + (10,) here"
     path.write_bytes(path.read_bytes()[:1000])
     assert "cannot be read as weights of Keras" in refusal("lenet5", path)
+
+
+@pytest.mark.parametrize("form", ["w.weights.h5", "w.keras"])
+def test_weights_of_a_network_with_other_layers_are_told_without_a_flood_of_warnings(
+    form: str, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    path, small = tmp_path / form, {"input_shape": (32, 32, 3), "include_top": False}
+    other = kf.zoo.load("mobilenet", **small)
+    (other.save if form == "w.keras" else other.save_weights)(path)
+    recwarn.clear()
+    said = refusal("resnet50", path, **small)
+    assert said.startswith(
+        f"{path} does not fit resnet50: conv1_conv is (3, 3, 3, 32) there and (7, 7, 3, 64) + (64,) here; "
+        "conv1_bn is 4 × (32,) there and 4 × (64,) here; "
+    )
+    assert re.search(r"; and \d+ more$", said)
+    assert not [one for one in recwarn if "Skipping" in str(one.message)]
 
 
 def test_weights_that_are_not_there_or_of_no_kind_are_told(tmp_path: Path, lenet5: dict[str, np.ndarray]) -> None:

@@ -49,22 +49,32 @@ def test_googlenet_is_torchvisions_with_its_auxiliary_heads(googlenet: Any, pari
     assert "kerasflow" not in googlenet.to_json()
 
 
-def test_googlenet_takes_other_sizes(parity: Any, torchvision_weights: Weights) -> None:
-    images = last(parity["googlenet/x231"])
+@pytest.fixture(scope="module")
+def of_any_size(torchvision_weights: Weights) -> Any:
     weights = torchvision_weights("googlenet")
-    net = kf.zoo.load("googlenet", weights, input_shape=(None, None, 3), classifier_activation=None)
+    return kf.zoo.load("googlenet", weights, input_shape=(None, None, 3), classifier_activation=None)
+
+
+def test_googlenet_takes_other_sizes(parity: Any, of_any_size: Any) -> None:
+    images, net = last(parity["googlenet/x231"]), of_any_size
     assert off(net(images), parity["googlenet/y231"]) < CLOSE
     assert sum(variable.shape.num_elements() for variable in net.trainable_variables) == 6_624_904
 
 
-def test_googlenets_preprocessing_holds_transform_input(googlenet: Any, parity: Any) -> None:
-    mean, deviation = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
-    normalised = last(parity["googlenet/x224"])
-    transformed = (normalised * deviation + mean - 0.5) / 0.5  # torchvision's GoogLeNet._transform_input
-    assert off(googlenet(transformed)[0], parity["googlenet/t224"]) < CLOSE
-    assert off(googlenet(normalised)[0], parity["googlenet/t224"]) > 100 * CLOSE
+MEAN, DEVIATION = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
+
+
+@pytest.mark.parametrize("size", [224, 231])
+def test_googlenet_after_transform_input_is_torchvisions(size: int, of_any_size: Any, parity: Any) -> None:
+    normalised, theirs = last(parity[f"googlenet/x{size}"]), parity[f"googlenet/t{size}"]
+    transformed = (normalised * DEVIATION + MEAN - 0.5) / 0.5  # torchvision's GoogLeNet._transform_input
+    assert off(of_any_size(transformed), theirs) < CLOSE
+    assert off(of_any_size(normalised), theirs) > 100 * CLOSE
+
+
+def test_googlenets_preprocessing_holds_transform_input() -> None:
     images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
-    torchvisions = ((images / 255 - mean) / deviation * deviation + mean - 0.5) / 0.5
+    torchvisions = ((images / 255 - MEAN) / DEVIATION * DEVIATION + MEAN - 0.5) / 0.5
     np.testing.assert_allclose(kf.zoo.preprocess("googlenet", images), torchvisions, atol=1e-6)
 
 

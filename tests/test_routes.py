@@ -152,6 +152,20 @@ def test_check_counts_the_layers_and_epochs_of_each_route(folder):
 
 
 @pytest.mark.parametrize(
+    ("route", "changes", "idle"),
+    [
+        ("features", {"train.epochs": 7}, "train.epochs"),
+        ("features", {"train.stop": [{"plateau": "loss"}]}, "train.stop"),
+        ("features", {"model.augmentation": [{"random_flip": "horizontal"}]}, "model.augmentation"),
+        ("transfer", {"train.epochs": 7, "train.stages": STAGES}, "train.epochs"),
+    ],
+)
+def test_what_does_nothing_on_its_route_is_told(folder, route, changes, idle):
+    with pytest.warns(UserWarning, match=f"{idle}: does nothing"):
+        inspect(kf.load_spec(spec(folder, route), changes))
+
+
+@pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"train.stages": []}, None),
@@ -177,6 +191,8 @@ def test_check_counts_the_layers_and_epochs_of_each_route(folder):
         ({"train.classifier": {"svm": {}}}, r"train\.classifier: belongs to route: features"),
         ({"model.backbone": {"name": "x", "model": "y"}}, "needs either name, of a network of the zoo, or model"),
         ({"train.stages": [], "train.route": "features", "train.classifier": "swm"}, "no classifier 'swm', did you"),
+        ({"train.stages": [], "train.route": "features", "train.grid": {"C": []}}, "must have at least 1 of them"),
+        ({"train.stages": [], "train.route": "features", "train.strategy": "mirrored"}, "computed on one device"),
     ],
 )
 def test_what_does_not_fit_is_told_with_its_place(folder, changes, message):

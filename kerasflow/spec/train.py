@@ -13,6 +13,8 @@ from kerasflow.spec.named import Loss, Metrics, OneOf, Optimizer, split_call
 
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
+Plain = str | int | float | bool | None
+Argument = Plain | list[Plain]
 
 
 class PlateauSpec(Part):
@@ -102,12 +104,13 @@ class ClassifierSpec(Part):
     """An estimator of scikit-learn that learns from features.
 
     Attributes:
-        name: `svm`, linear unless a kernel is given; or in snake case, such as `logistic_regression`.
+        name: `svm`, linear unless a kernel, or what only kernels have, is given; or in snake case, such as
+            `logistic_regression`.
         arguments: of its constructor.
     """
 
     name: str = "svm"
-    arguments: dict[str, str | int | float | bool | None] = {}
+    arguments: dict[str, Argument] = {}
 
     @model_validator(mode="before")
     @classmethod
@@ -184,7 +187,7 @@ class TrainSpec(Part):
     engine: Literal["auto", "graph", "xla", "eager"] = "auto"
     stages: Annotated[tuple[StageSpec, ...], Listed] = ()
     classifier: ClassifierSpec | None = None
-    grid: dict[str, list[str | int | float | bool | None]] = {}
+    grid: dict[str, Annotated[list[Argument], Field(min_length=1)]] = {}
     probe: ProbeSpec | None = None
     strategy: Literal["mirrored", "multi_worker"] | None = None
 

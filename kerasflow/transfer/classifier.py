@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from kerasflow.trust import SCIKIT_LEARN
 
 FILE = "classifier.skops"
 FOLDS = 5  # of a search over a grid
+_OF_KERNELS = {"kernel", "gamma", "degree", "coef0"}
 
 
 def make_classifier(
@@ -28,8 +31,8 @@ def make_classifier(
     """A pipeline that scales features to mean 0 and variance 1 and learns from them.
 
     Args:
-        name: `svm` (linear unless a `kernel` is given), or an estimator of scikit-learn's in snake case, such as
-            `logistic_regression`.
+        name: `svm` (linear unless `kernel`, `gamma`, `degree` or `coef0` is given or searched), or an estimator of
+            scikit-learn's in snake case, such as `logistic_regression`.
         arguments: of its constructor.
         grid: values to try by argument, by cross-validation in `FOLDS` folds.
         task: `binary`, `multiclass` or `regression`.
@@ -42,7 +45,7 @@ def make_classifier(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    made = _kind(name, arguments, task)
+    made = _kind(name, {*arguments, *grid}, task)
     try:
         known = made().get_params()
     except TypeError as error:
@@ -58,16 +61,17 @@ def make_classifier(
     return GridSearchCV(estimator, {f"{step}__{name}": list(values) for name, values in grid.items()}, cv=FOLDS)
 
 
-def _kind(name: str, arguments: Mapping[str, Any], task: str) -> Any:
+def _kind(name: str, wanted: set[str], task: str) -> Any:
+    """What makes an estimator of this name that takes these arguments, as far as there is one."""
     from sklearn.svm import SVC, SVR, LinearSVC, LinearSVR
     from sklearn.utils import all_estimators
 
     regression = task == "regression"
     if name == "svm":
-        linear = arguments.get("kernel", "linear") == "linear"
-        if linear and "kernel" not in arguments:
-            return LinearSVR if regression else LinearSVC
-        return SVR if regression else SVC
+        linear, general = (LinearSVR, SVR) if regression else (LinearSVC, SVC)
+        if not wanted & (set(general().get_params()) - set(linear().get_params())):
+            return linear
+        return general if wanted & _OF_KERNELS else partial(general, kernel="linear")
     estimators = {
         snake_case(found): kind for found, kind in all_estimators("regressor" if regression else "classifier")
     }
@@ -149,12 +153,10 @@ class FeatureTrainer:
         shown.say(
             f"{features.shape[1]:,} features a sample in {computed:.3g} s; now fitting {_title(self.classifier)}."
         )
-        try:
+        with _refusals_of(self.classifier):
             fitted = self.classifier.fit(features, y)
-        except ValueError as error:
-            raise TrainingError(f"{_title(self.classifier)} refuses: {sentence(error)}") from error
         self.fitted = getattr(fitted, "best_estimator_", fitted)
-        row: Row = {"epoch": 1, self._score: float(self.fitted.score(features, y))}
+        row: Row = {"epoch": 1, self._score: self._scored(features, y)}
         if validation is not None:
             row[f"val_{self._score}"] = self.evaluate(model, *validation)[self._score]
         row |= {"features": features.shape[1], "updates": 0, "lr": 0.0}
@@ -174,7 +176,11 @@ class FeatureTrainer:
 
     def evaluate(self, model: Any, x: Any, y: Any, engine: str = "graph") -> dict[str, float]:
         """Accuracy, or the coefficient of determination, on arrays."""
-        return {self._score: float(self.fitted.score(predict(model, x, self.batch_size), y))}
+        return {self._score: self._scored(predict(model, x, self.batch_size), y)}
+
+    def _scored(self, features: np.ndarray, y: Any) -> float:
+        with _refusals_of(self.fitted):
+            return float(self.fitted.score(features, y))
 
     def predict(self, model: Any, x: Any) -> np.ndarray:
         """See `outputs`."""
@@ -210,10 +216,14 @@ def outputs(classifier: Any, features: np.ndarray) -> np.ndarray:
     Returns:
         Probabilities `(n_samples, n_classes)`, of two classes that of the second `(n_samples, 1)`; class indices
         `(n_samples,)` int64 of a classifier without probabilities; numbers `(n_samples,)` of a regressor.
+
+    Raises:
+        TrainingError: scikit-learn refuses.
     """
-    if not hasattr(classifier, "predict_proba"):
-        return np.asarray(classifier.predict(features))
-    found = np.asarray(classifier.predict_proba(features))
+    with _refusals_of(classifier):
+        if not hasattr(classifier, "predict_proba"):
+            return np.asarray(classifier.predict(features))
+        found = np.asarray(classifier.predict_proba(features))
     return found[:, 1:] if found.shape[1] == 2 else found
 
 
@@ -229,6 +239,18 @@ def load_classifier(file: Path) -> Any:
         return io.load(file, trusted=list(SCIKIT_LEARN))
     except Exception as error:  # skops meets bytes of any kind
         raise RunError(f"{file}: cannot be read: {sentence(error)}") from error
+
+
+@contextmanager
+def _refusals_of(classifier: Any) -> Iterator[None]:
+    """What scikit-learn says in the block, in one sentence."""
+    try:
+        yield
+    except ValueError as error:
+        told = str(error).strip()
+        if "fits failed" in told:  # of a search; behind them comes the first one's error, its message last
+            told = told.splitlines()[-1].rpartition("Error: ")[2]
+        raise TrainingError(f"{_title(classifier)} refuses: {sentence(ValueError(told))}") from error
 
 
 def _chosen(fitted: Any) -> str:

@@ -16,6 +16,13 @@ from kerasflow.transfer.classifier import FeatureTrainer, load_classifier, make_
 X, Y = load_iris(return_X_y=True)
 X = X.astype("float32")
 
+SPEC = {
+    "experiment": "x",
+    "data": {"source": {"sklearn": "digits"}},
+    "model": {"backbone": "lenet5"},
+    "train": {"route": "features"},
+}
+
 
 @pytest.fixture(scope="module")
 def network():
@@ -36,8 +43,41 @@ def test_the_classifier_is_the_one_that_scikit_learn_fits_on_the_features(networ
     np.testing.assert_array_equal(trainer.predict(network, X), own.predict(features))
 
 
-def test_a_kernel_makes_it_a_kernel_machine():
-    assert isinstance(make_classifier("svm", {"kernel": "rbf"}, {}, "multiclass", 0)[-1], SVC)
+@pytest.mark.parametrize(
+    ("arguments", "grid", "kernel"),
+    [
+        ({"kernel": "poly"}, {}, "poly"),
+        ({"gamma": 0.1}, {}, "rbf"),
+        ({}, {"kernel": ["poly", "rbf"]}, "rbf"),
+        ({"break_ties": True}, {}, "linear"),
+    ],
+)
+def test_what_a_linear_machine_does_not_take_makes_it_a_kernel_machine(arguments, grid, kernel):
+    made = make_classifier("svm", arguments, grid, "multiclass", 0)
+    assert getattr(made, "estimator", made)[-1].get_params()["kernel"] == kernel
+    assert isinstance(getattr(made, "estimator", made)[-1], SVC)
+
+
+def test_lists_are_arguments_too():
+    spec = kf.load_spec(SPEC, {"train.classifier": {"mlp_classifier": {"hidden_layer_sizes": [8]}}})
+    assert spec.train.classifier.arguments == {"hidden_layer_sizes": [8]}
+    spec = kf.load_spec(SPEC, {"train.grid": {"hidden_layer_sizes": [[8], [16, 8]]}})
+    assert kf.load_spec(spec.to_document()).train.grid == {"hidden_layer_sizes": [[8], [16, 8]]}
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.FitFailedWarning")
+@pytest.mark.parametrize(
+    ("name", "arguments", "grid", "message"),
+    [
+        ("svm", {"C": "a"}, {}, "LinearSVC refuses: The 'C' parameter of LinearSVC must be a float"),
+        ("svm", {}, {"C": ["a"]}, "arguments refuses: The 'C' parameter of LinearSVC must be a float"),
+        ("radius_neighbors_classifier", {"radius": 1e-6}, {}, "Classifier refuses: No neighbors found for test"),
+    ],
+)
+def test_what_scikit_learn_refuses_is_told_whenever_it_does(network, name, arguments, grid, message):
+    trainer = FeatureTrainer(make_classifier(name, arguments, grid, "multiclass", 0), 32)
+    with pytest.raises(kf.TrainingError, match=message):
+        trainer.fit(network, X[::2], Y[::2], validation=(X[1::2] + 9, Y[1::2]))
 
 
 def test_a_grid_is_searched_on_the_training_part(network):

@@ -94,6 +94,7 @@ def _in_stages(trainer: Trainer, train: TrainSpec) -> Training:
 
 
 def _from_features(spec: ExperimentSpec, task: str, verbose: Verbose) -> Training:
+    from kerasflow.transfer.cache import FeatureCache
     from kerasflow.transfer.classifier import FeatureTrainer, make_classifier
 
     if spec.train.strategy is not None:
@@ -103,7 +104,8 @@ def _from_features(spec: ExperimentSpec, task: str, verbose: Verbose) -> Trainin
         classifier = make_classifier(chosen.name, chosen.arguments, train.grid, task, spec.seed)
     except TrainingError as error:
         raise TrainingError(f"{spec.where(('train',))}.{error}") from error
-    return FeatureTrainer(classifier, train.micro_batch_size or train.batch_size, verbose)
+    cache = None if train.cache is None else FeatureCache(train.cache)
+    return FeatureTrainer(classifier, train.micro_batch_size, cache, verbose)
 
 
 def _probe(spec: ExperimentSpec, wanted: ProbeSpec, data: Data, model: keras.Model) -> Any:

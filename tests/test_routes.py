@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 import kerasflow as kf
 from kerasflow.inspection import inspect
 from kerasflow.prediction import predict_file
+from kerasflow.transfer.extraction import Extraction
 
 RNG = np.random.default_rng(0)
 LAYERS = keras.layers
@@ -114,6 +115,19 @@ def test_features_into_a_classifier_leave_one_folder_that_predicts(folder):
     assert (found["prediction"] == np.load(folder / "images.npz")["y"]).mean() > 0.9
 
 
+def test_features_of_several_layers_are_kept_and_found_again(folder, monkeypatch):
+    layers = {"model.backbone.layer": ["conv", "dense"], "train.cache": str(folder / "kept")}
+    first = kf.run(spec(folder, "features"), layers, root=folder / "runs", verbose=0)
+    assert [row["features"] for row in first.history.rows] == [4 + 16]
+    assert len(list((folder / "kept").glob("*.npy"))) == 3  # of each part of the data
+    monkeypatch.setattr(Extraction, "_rows", None)  # nothing may be computed
+    second = kf.run(spec(folder, "features"), layers, root=folder / "runs", verbose=0)
+    assert second.metrics["test/accuracy"] == first.metrics["test/accuracy"] > 0.8
+    monkeypatch.undo()
+    found = predict_file(first.folder, folder / "images.npz")
+    assert (found["prediction"] == np.load(folder / "images.npz")["y"]).mean() > 0.9
+
+
 def test_from_scratch_every_layer_of_a_backbone_learns(folder):
     result = kf.run(spec(folder, "scratch", epochs=1), root=folder / "runs", verbose=0)
     low = keras.models.load_model(folder / "low.keras").get_layer("conv").kernel
@@ -188,6 +202,7 @@ def test_what_does_nothing_on_its_route_is_told(folder, route, changes, idle):
             r"train\.probe: belongs to the routes scratch and transfer",
         ),
         ({"train.stages": [{"epochs": 0}]}, r"train\.stages\[0\]\.epochs"),
+        ({"train.cache": "kept"}, r"train\.cache: belongs to route: features"),
         ({"train.classifier": {"svm": {}}}, r"train\.classifier: belongs to route: features"),
         ({"model.backbone": {"name": "x", "model": "y"}}, "needs either name, of a network of the zoo, or model"),
         ({"train.stages": [], "train.route": "features", "train.classifier": "swm"}, "no classifier 'swm', did you"),

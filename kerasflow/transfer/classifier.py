@@ -14,10 +14,12 @@ import numpy as np
 
 from kerasflow.errors import RunError, TrainingError, did_you_mean, sentence
 from kerasflow.spec.catalogue import snake_case
-from kerasflow.training.evaluate import predict
 from kerasflow.training.history import History, Row
 from kerasflow.training.progress import Progress, Verbose
+from kerasflow.transfer.cache import FeatureCache, Features, gigabytes
+from kerasflow.transfer.extraction import Extraction
 from kerasflow.transfer.freezing import count
+from kerasflow.transfer.images import Observed
 from kerasflow.trust import SCIKIT_LEARN
 
 FILE = "classifier.skops"
@@ -83,20 +85,33 @@ def _kind(name: str, wanted: set[str], task: str) -> Any:
     return estimators[name]
 
 
+def features_of(model: Any, batch_size: int | None = None) -> Extraction:
+    """What computes a model's own outputs, one vector a sample."""
+    return Extraction(model, None, batch_size=batch_size)
+
+
 class FeatureTrainer:
     """Computes a model's outputs once, and fits a classifier to them; the model itself does not change.
 
     Args:
         classifier: of scikit-learn, not fitted.
-        batch_size: samples for each forward pass.
+        batch_size: samples for each forward pass; None for what suits the network and the machine.
+        cache: where features are kept; None if they are not.
         verbose: 0 is silent.
     """
 
     is_chief = True
 
-    def __init__(self, classifier: Any, batch_size: int, verbose: Verbose = 0) -> None:
-        self.classifier, self.batch_size, self.verbose = classifier, batch_size, verbose
+    def __init__(
+        self,
+        classifier: Any,
+        batch_size: int | None = None,
+        cache: FeatureCache | None = None,
+        verbose: Verbose = 0,
+    ) -> None:
+        self.classifier, self.batch_size, self.cache, self.verbose = classifier, batch_size, cache, verbose
         self.fitted: Any = None
+        self._extraction: Extraction | None = None
 
     @property
     def cost(self) -> str:
@@ -145,14 +160,14 @@ class FeatureTrainer:
         began = time.perf_counter()
         shown = Progress(self.verbose, 1)
         frozen = count(model).frozen
+        width = sum(self._extraction_of(model).sizes(x.shape[1:]).values())
         shown.say(
-            f"Computing features of {len(x):,} samples with a network of {frozen:,} weights, none of which learns."
+            f"Computing {width:,} features of {len(x):,} samples ({gigabytes(4 * width * len(x))}) with a network of "
+            f"{frozen:,} weights, none of which learns."
         )
-        features = predict(model, x, self.batch_size)
+        features = self._features(model, x)
         computed = time.perf_counter() - began
-        shown.say(
-            f"{features.shape[1]:,} features a sample in {computed:.3g} s; now fitting {_title(self.classifier)}."
-        )
+        shown.say(f"They are there after {computed:.3g} s; now fitting {_title(self.classifier)}.")
         with _refusals_of(self.classifier):
             fitted = self.classifier.fit(features, y)
         self.fitted = getattr(fitted, "best_estimator_", fitted)
@@ -176,7 +191,7 @@ class FeatureTrainer:
 
     def evaluate(self, model: Any, x: Any, y: Any, engine: str = "graph") -> dict[str, float]:
         """Accuracy, or the coefficient of determination, on arrays."""
-        return {self._score: self._scored(predict(model, x, self.batch_size), y)}
+        return {self._score: self._scored(self._features(model, x), y)}
 
     def _scored(self, features: np.ndarray, y: Any) -> float:
         with _refusals_of(self.fitted):
@@ -184,7 +199,15 @@ class FeatureTrainer:
 
     def predict(self, model: Any, x: Any) -> np.ndarray:
         """See `outputs`."""
-        return outputs(self.fitted, predict(model, x, self.batch_size))
+        return outputs(self.fitted, self._features(model, x))
+
+    def _features(self, model: Any, x: Any) -> Features:
+        return self._extraction_of(model)(Observed(x), self.cache)
+
+    def _extraction_of(self, model: Any) -> Extraction:
+        if self._extraction is None or self._extraction.taps.model is not model:
+            self._extraction = features_of(model, self.batch_size)
+        return self._extraction
 
     def keep(self, folder: Path) -> tuple[str, ...]:
         """Writes the classifier beside the model, aside and then renamed; gives the file's name.

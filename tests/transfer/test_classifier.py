@@ -31,7 +31,7 @@ def network():
 
 
 def test_the_classifier_is_the_one_that_scikit_learn_fits_on_the_features(network):
-    trainer = FeatureTrainer(make_classifier("svm", {"C": 0.5}, {}, "multiclass", 0), 32)
+    trainer = FeatureTrainer(make_classifier("svm", {"C": 0.5}, {}, "multiclass", 0))
     seen = []
     history = trainer.fit(network, X, Y, validation=(X[::2], Y[::2]), on_epoch=seen.append)
     features = network.predict(X, verbose=0)
@@ -75,20 +75,20 @@ def test_lists_are_arguments_too():
     ],
 )
 def test_what_scikit_learn_refuses_is_told_whenever_it_does(network, name, arguments, grid, message):
-    trainer = FeatureTrainer(make_classifier(name, arguments, grid, "multiclass", 0), 32)
+    trainer = FeatureTrainer(make_classifier(name, arguments, grid, "multiclass", 0))
     with pytest.raises(kf.TrainingError, match=message):
         trainer.fit(network, X[::2], Y[::2], validation=(X[1::2] + 9, Y[1::2]))
 
 
 def test_a_grid_is_searched_on_the_training_part(network):
-    trainer = FeatureTrainer(make_classifier("logistic_regression", {}, {"C": [1e-6, 1.0]}, "multiclass", 0), 32)
+    trainer = FeatureTrainer(make_classifier("logistic_regression", {}, {"C": [1e-6, 1.0]}, "multiclass", 0))
     history = trainer.fit(network, X, Y)
     assert history.stop_reason.endswith("is fitted with C=1.0")
     assert trainer.fitted[-1].C == 1.0
 
 
 def test_probabilities_are_given_as_a_network_would(network):
-    trainer = FeatureTrainer(make_classifier("logistic_regression", {}, {}, "binary", 0), 32)
+    trainer = FeatureTrainer(make_classifier("logistic_regression", {}, {}, "binary", 0))
     trainer.fit(network, X, Y == 2)
     found = trainer.predict(network, X)
     assert found.shape == (150, 1)
@@ -96,7 +96,7 @@ def test_probabilities_are_given_as_a_network_would(network):
 
 
 def test_what_was_kept_is_read_without_pickle(network, tmp_path):
-    trainer = FeatureTrainer(make_classifier("svm", {}, {"C": [0.1, 1.0]}, "multiclass", 0), 32)
+    trainer = FeatureTrainer(make_classifier("svm", {}, {"C": [0.1, 1.0]}, "multiclass", 0))
     trainer.fit(network, X, Y)
     (name,) = trainer.keep(tmp_path)
     features = network.predict(X, verbose=0)
@@ -120,7 +120,7 @@ def test_what_was_kept_is_read_without_pickle(network, tmp_path):
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_whatever_a_spec_can_name_comes_back(network, tmp_path, name, arguments):
-    trainer = FeatureTrainer(make_classifier(name, arguments, {}, "multiclass", 0), 32)
+    trainer = FeatureTrainer(make_classifier(name, arguments, {}, "multiclass", 0))
     trainer.fit(network, X, Y)
     (file,) = trainer.keep(tmp_path)
     found = outputs(load_classifier(tmp_path / file), network.predict(X, verbose=0))
@@ -134,7 +134,7 @@ class OwnSVC(LinearSVC):
 
 
 def test_a_classifier_that_could_not_be_read_back_is_not_kept(network, tmp_path):
-    trainer = FeatureTrainer(make_pipeline(OwnSVC()), 32)
+    trainer = FeatureTrainer(make_pipeline(OwnSVC()))
     trainer.fit(network, X, Y)
     with pytest.raises(kf.RunError, match=r"OwnSVC cannot be kept: it is made of \S*OwnSVC, which no file may name"):
         trainer.keep(tmp_path)
@@ -156,4 +156,4 @@ def test_what_scikit_learn_does_not_have_is_told(name, arguments, message):
 def test_feature_maps_are_no_vectors():
     model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(2, 3)])
     with pytest.raises(kf.TrainingError, match=r"gives shape \(6, 6, 2\); set the backbone's pooling"):
-        FeatureTrainer(make_classifier("svm", {}, {}, "multiclass", 0), 32).check(model, None)
+        FeatureTrainer(make_classifier("svm", {}, {}, "multiclass", 0)).check(model, None)

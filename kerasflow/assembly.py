@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,8 @@ def assemble(
     from kerasflow.training.trainer import Trainer
     from kerasflow.transfer.joining import SAMPLES, build, check_images
 
+    for path, why in spec.idle().items():
+        warnings.warn(f"{spec.where(tuple(path.split('.')))}: {why}", stacklevel=2)
     prep, train = data.preparation, spec.train
     check_images(spec.model, data.train.x[:SAMPLES])
     features = train.route == "features"
@@ -91,14 +94,18 @@ def _in_stages(trainer: Trainer, train: TrainSpec) -> Training:
 
 
 def _from_features(spec: ExperimentSpec, task: str, verbose: Verbose) -> Training:
+    from kerasflow.transfer.cache import FeatureCache
     from kerasflow.transfer.classifier import FeatureTrainer, make_classifier
 
+    if spec.train.strategy is not None:
+        raise TrainingError(f"{spec.where(('train', 'strategy'))}: features are computed on one device; leave it out")
     train, chosen = spec.train, spec.train.classifier or ClassifierSpec.model_validate("svm")
     try:
         classifier = make_classifier(chosen.name, chosen.arguments, train.grid, task, spec.seed)
     except TrainingError as error:
         raise TrainingError(f"{spec.where(('train',))}.{error}") from error
-    return FeatureTrainer(classifier, train.micro_batch_size or train.batch_size, verbose)
+    cache = None if train.cache is None else FeatureCache(train.cache)
+    return FeatureTrainer(classifier, train.micro_batch_size, cache, verbose)
 
 
 def _probe(spec: ExperimentSpec, wanted: ProbeSpec, data: Data, model: keras.Model) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kerasflow.errors import DataError, RunError, sentence
+from kerasflow.errors import BuildError, DataError, RunError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,12 +27,14 @@ def predict_file(run: str | Path, file: str | Path, batch_size: int = 256) -> pd
         RunError: the folder is no finished run.
         DataError: the file does not hold what the run was trained on.
     """
-    import keras
-
     from kerasflow.data import Preparation
+    from kerasflow.spec.experiment import load_spec
     from kerasflow.tracking.folder import RunFolder
     from kerasflow.training.evaluate import predict
-    from kerasflow.transfer.classifier import FILE, load_classifier, outputs
+    from kerasflow.transfer.backbone import load_network
+    from kerasflow.transfer.classifier import FILE, features_of, load_classifier, outputs
+    from kerasflow.transfer.images import Observed
+    from kerasflow.transfer.joining import SAMPLES, check_images
 
     folder = RunFolder.open(run)
     if not (folder.directory / "model.keras").exists():
@@ -42,10 +44,15 @@ def predict_file(run: str | Path, file: str | Path, batch_size: int = 256) -> pd
     if len(x) == 0:
         raise DataError(f"{file}: there is nothing to predict")
     try:
-        model = keras.models.load_model(folder.path("model.keras"), compile=False, safe_mode=True)
-    except (ValueError, TypeError, OSError) as error:
-        raise RunError(f"{folder.path('model.keras')}: cannot be loaded: {sentence(error)}") from error
-    y_pred = predict(model, x, batch_size)
+        check_images(load_spec(folder.path("spec.yaml")).model, x[:SAMPLES])
+    except DataError as error:
+        raise DataError(f"{file}: {error}") from error
+    try:
+        model = load_network(folder.path("model.keras"))
+    except BuildError as error:
+        raise RunError(str(error)) from error
     if (folder.directory / FILE).is_file():
-        y_pred = outputs(load_classifier(folder.path(FILE)), y_pred)
+        y_pred = outputs(load_classifier(folder.path(FILE)), features_of(model)(Observed(x)))
+    else:
+        y_pred = predict(model, x, batch_size)
     return preparation.decode(y_pred).set_index(index)

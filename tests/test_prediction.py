@@ -67,6 +67,23 @@ def test_predictions_for_arrays_and_images_are_the_models_own(tmp_path, iris) ->
     np.testing.assert_allclose(from_array["probability_light"], predicted["probability_light"], rtol=1e-6)
 
 
+def test_a_backbone_is_given_images_to_predict_in_the_range_that_it_learned_from(tmp_path) -> None:
+    x = np.random.default_rng(0).integers(0, 256, (30, 32, 32, 1)).astype("float32")
+    np.savez(tmp_path / "images.npz", x=x, y=np.arange(30) % 3)
+    spec = {
+        "experiment": "range",
+        "data": {"source": {"npz": str(tmp_path / "images.npz")}, "task": "classification"},
+        "model": {"backbone": {"name": "lenet5", "weights": "none"}},
+        "train": {"route": "features"},
+        "track": {"uri": "none"},
+    }
+    found = kf.run(spec, root=tmp_path / "runs", verbose=0)
+    assert len(predict_file(found.folder, tmp_path / "images.npz")) == 30
+    np.savez(tmp_path / "scaled.npz", x=x / 255)
+    with pytest.raises(kf.DataError, match=r"scaled\.npz: lenet5 takes .* looks like 0\.\.1"):
+        predict_file(found.folder, tmp_path / "scaled.npz")
+
+
 def test_only_a_run_with_a_model_predicts(tmp_path, result) -> None:
     with pytest.raises(kf.RunError, match="is not a run folder"):
         predict_file(tmp_path, tmp_path / "x.csv")

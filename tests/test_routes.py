@@ -13,6 +13,7 @@ import kerasflow as kf
 from kerasflow.inspection import inspect
 from kerasflow.prediction import predict_file
 from kerasflow.tracking.folder import RunFolder
+from kerasflow.transfer.extraction import Extraction
 
 RNG = np.random.default_rng(0)
 LAYERS = keras.layers
@@ -117,6 +118,19 @@ def test_features_into_a_classifier_leave_one_folder_that_predicts(folder):
     assert (found["prediction"] == np.load(folder / "images.npz")["y"]).mean() > 0.9
 
 
+def test_features_of_several_layers_are_kept_and_found_again(folder, monkeypatch):
+    layers = {"model.backbone.layer": ["conv", "dense"], "train.cache": str(folder / "kept")}
+    first = kf.run(spec(folder, "features"), layers, root=folder / "runs", verbose=0)
+    assert [row["features"] for row in first.history.rows] == [4 + 16]
+    assert len(list((folder / "kept").glob("*.npy"))) == 3  # of each part of the data
+    monkeypatch.setattr(Extraction, "_rows", None)  # nothing may be computed
+    second = kf.run(spec(folder, "features"), layers, root=folder / "runs", verbose=0)
+    assert second.metrics["test/accuracy"] == first.metrics["test/accuracy"] > 0.8
+    monkeypatch.undo()
+    found = predict_file(first.folder, folder / "images.npz")
+    assert (found["prediction"] == np.load(folder / "images.npz")["y"]).mean() > 0.9
+
+
 def test_from_scratch_every_layer_of_a_backbone_learns(folder):
     result = kf.run(spec(folder, "scratch", epochs=1), root=folder / "runs", verbose=0)
     low = keras.models.load_model(folder / "low.keras").get_layer("conv").kernel
@@ -155,6 +169,20 @@ def test_check_counts_the_layers_and_epochs_of_each_route(folder):
 
 
 @pytest.mark.parametrize(
+    ("route", "changes", "idle"),
+    [
+        ("features", {"train.epochs": 7}, "train.epochs"),
+        ("features", {"train.stop": [{"plateau": "loss"}]}, "train.stop"),
+        ("features", {"model.augmentation": [{"random_flip": "horizontal"}]}, "model.augmentation"),
+        ("transfer", {"train.epochs": 7, "train.stages": STAGES}, "train.epochs"),
+    ],
+)
+def test_what_does_nothing_on_its_route_is_told(folder, route, changes, idle):
+    with pytest.warns(UserWarning, match=f"{idle}: does nothing"):
+        inspect(kf.load_spec(spec(folder, route), changes))
+
+
+@pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"train.stages": []}, None),
@@ -177,9 +205,12 @@ def test_check_counts_the_layers_and_epochs_of_each_route(folder):
             r"train\.probe: belongs to the routes scratch and transfer",
         ),
         ({"train.stages": [{"epochs": 0}]}, r"train\.stages\[0\]\.epochs"),
+        ({"train.cache": "kept"}, r"train\.cache: belongs to route: features"),
         ({"train.classifier": {"svm": {}}}, r"train\.classifier: belongs to route: features"),
         ({"model.backbone": {"name": "x", "model": "y"}}, "needs either name, of a network of the zoo, or model"),
         ({"train.stages": [], "train.route": "features", "train.classifier": "swm"}, "no classifier 'swm', did you"),
+        ({"train.stages": [], "train.route": "features", "train.grid": {"C": []}}, "must have at least 1 of them"),
+        ({"train.stages": [], "train.route": "features", "train.strategy": "mirrored"}, "computed on one device"),
     ],
 )
 def test_what_does_not_fit_is_told_with_its_place(folder, changes, message):

@@ -161,24 +161,26 @@ class KerasEstimator(RoutedParameters):
         self._check_routed()
 
     def _checked(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
+        if not reset:
+            self._check_sample_shape(X)
         X, y = validate_data(
             self, X, y, reset=reset, accept_sparse="csr", allow_nd=True, multi_output=True, y_numeric=self._y_numeric
         )
         y = y.toarray() if issparse(y) else y
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
-        return self._of_known_shape(X, reset), y
+        return X, y
 
     _y_numeric = False
 
-    def _of_known_shape(self, X: Any, reset: bool) -> Any:
-        """Of samples that are no rows of a table, scikit-learn compares the first axis alone."""
-        if not reset and X.shape[1:] != self.X_shape_[1:]:
+    def _check_sample_shape(self, X: Any) -> None:
+        """Of samples that are no rows of a table, scikit-learn compares the first axis alone, as if it were columns."""
+        shape, known = tuple(X.shape if hasattr(X, "shape") else np.asarray(X).shape), self.X_shape_
+        if max(len(shape), len(known)) > 2 and shape[1:] != known[1:]:
             raise ValueError(
-                f"X has samples of shape {X.shape[1:]}, but {type(self).__name__} is expecting samples of shape "
-                f"{self.X_shape_[1:]} as input."
+                f"X has samples of shape {shape[1:]}, but {type(self).__name__} is expecting samples of shape "
+                f"{known[1:]} as input."
             )
-        return X
 
     def _weights(self, sample_weight: Any, X: Any, y: Any) -> Any:
         """Weights whose mean is 1, so that learning rates mean what they do without any; None without."""
@@ -368,13 +370,17 @@ class KerasEstimator(RoutedParameters):
         return float((self.scorer or metric)(y, self.predict(X), **more))
 
     def _outputs(self, X: Any) -> Any:
-        """The model's outputs for checked samples, as arrays."""
-        check_is_fitted(self)
-        X = validate_data(self, X, reset=False, accept_sparse="csr", allow_nd=True)
-        X = as_features(self._of_known_shape(X, reset=False))
+        """The model's outputs, as arrays."""
+        X = self._samples(X)
         x = X if self.feature_encoder_ is None else self.feature_encoder_.transform(X)
         batch = self.routed("predict").get("batch_size") or batch_for_prediction(X, int(self.batch_size))
         return self._fitted.inference(x, batch)
+
+    def _samples(self, X: Any) -> Any:
+        """Samples to predict, checked to be like those that were learned from."""
+        check_is_fitted(self)
+        self._check_sample_shape(X)
+        return as_features(validate_data(self, X, reset=False, accept_sparse="csr", allow_nd=True))
 
 
 def _joined(before: History, after: History) -> History:

@@ -18,8 +18,9 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from kerasflow import zoo
-from kerasflow.errors import BuildError, DataError, sentence
+from kerasflow.errors import DataError
 from kerasflow.estimators.portable import as_data, from_data, is_portable
+from kerasflow.transfer.backbone import load_network
 from kerasflow.transfer.cache import FeatureCache, Features
 from kerasflow.transfer.extraction import Engine, Extraction
 from kerasflow.transfer.images import ArrayImages, as_images
@@ -138,6 +139,8 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         }
         self._extraction = None
         extraction = self._compiled()
+        if images is not None:
+            extraction.check(images)
         shape = extraction.input_shape if images is None else images.shape
         self._sizes = extraction.sizes(shape)
         if isinstance(images, ArrayImages):
@@ -221,7 +224,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         if _is_model(self.backbone):
             network = self.backbone
         elif isinstance(self.backbone, os.PathLike) or str(self.backbone).endswith(".keras"):
-            network = _lent(made, _loaded, Path(self.backbone))
+            network = _lent(made, load_network, Path(self.backbone))
         else:
             card = zoo.card(self.backbone)
             shape = card.input_shape or (None, None, 3)
@@ -271,12 +274,3 @@ def _lent(made: dict[Any, Any], make: Callable[..., Any], *given: Any) -> Any:
 
 def _of_zoo(name: str, weights: Any, shape: Any) -> Any:
     return zoo.load(name, weights=weights, input_shape=shape, include_top=False)
-
-
-def _loaded(path: Path) -> Any:
-    import keras
-
-    try:
-        return keras.models.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, TypeError, OSError) as error:
-        raise BuildError(f"{path}: no network can be loaded from there: {sentence(error)}") from error

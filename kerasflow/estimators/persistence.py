@@ -10,9 +10,11 @@ from typing import Any
 
 from kerasflow.errors import EstimatorError, sentence
 from kerasflow.estimators.portable import portable, trusting
+from kerasflow.trust import SCIKIT_LEARN
 
 # What an estimator of kerasflow's is made of, beside scikit-learn's and NumPy's own types.
 TRUSTED = [
+    *SCIKIT_LEARN,
     "kerasflow.estimators.classifier.KerasClassifier",
     "kerasflow.estimators.extractor.FeatureExtractor",
     "kerasflow.estimators.fitted.Fitted",
@@ -33,19 +35,6 @@ TRUSTED = [
     "kerasflow.training.stop.Divergence",
     "kerasflow.training.stop.Plateau",
     "kerasflow.training.stop.Threshold",
-    "numpy.dtype",
-    # Of scikit-learn, what searches and ensembles hold and skops does not trust by itself: classes that only keep what
-    # they are given. Never all of a package: its modules import functions that run whatever they are called with.
-    "sklearn.metrics._scorer._MultimetricScorer",
-    "sklearn.metrics._scorer._PassthroughScorer",
-    "sklearn.metrics._scorer._Scorer",
-    "sklearn.model_selection._split.GroupKFold",
-    "sklearn.model_selection._split.KFold",
-    "sklearn.model_selection._split.ShuffleSplit",
-    "sklearn.model_selection._split.StratifiedGroupKFold",
-    "sklearn.model_selection._split.StratifiedKFold",
-    "sklearn.model_selection._split.StratifiedShuffleSplit",
-    "sklearn.model_selection._split.TimeSeriesSplit",
 ]
 
 

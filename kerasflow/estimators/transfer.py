@@ -23,7 +23,7 @@ class TransferClassifier(KerasClassifier):
 
     Args:
         backbone: a network of the zoo by name, such as `mobilenet_v2`; or a path to a saved `.keras` model.
-        weights: of a network of the zoo: `imagenet`, `none`, or a path.
+        weights: of a network of the zoo: `imagenet`, a path, or None for random ones.
         layer: the last one of the backbone that is kept; all but the classifier if None.
         size: images are resized to this height and width; as they are if None.
         pooling: of the backbone's last feature map: `avg`, `max` or `none`.
@@ -96,7 +96,8 @@ class TransferClassifier(KerasClassifier):
     @property
     def _maker(self) -> ModelSpec:
         saved = str(self.backbone).endswith(".keras")
-        own = {"model": str(self.backbone)} if saved else {"name": self.backbone, "weights": self.weights}
+        weights = "none" if self.weights is None else self.weights
+        own = {"model": str(self.backbone)} if saved else {"name": self.backbone, "weights": weights}
         backbone = {**own, "layer": self.layer, "size": self.size, "pooling": self.pooling}
         return as_model_spec(
             {
@@ -110,6 +111,11 @@ class TransferClassifier(KerasClassifier):
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Not there: the stages of a transfer have a beginning and an end."""
         raise NotImplementedError
+
+    def _samples(self, X: Any) -> Any:
+        found = super()._samples(X)
+        check_images(self._maker, found[:SAMPLES])
+        return found
 
     def _trained(self, model: Any, arguments: dict[str, Any], on_epoch: Callable[[Row], None]) -> History:
         check_images(self._maker, arguments["x"][:SAMPLES])

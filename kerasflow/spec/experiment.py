@@ -77,6 +77,22 @@ class ExperimentSpec(Part):
         """The spec as plain dicts and lists, every default filled in; `load_spec` gives back an equal spec."""
         return self.model_dump(mode="json")
 
+    def idle(self) -> dict[str, str]:
+        """What is written and does nothing on this route, by its dotted path, and why."""
+        train, usual = self.train, TrainSpec()
+        found: dict[str, str] = {}
+        if train.stages and train.epochs != usual.epochs:
+            found["train.epochs"] = "does nothing: each of the stages says its own"
+        if train.route == "features":
+            unused = {
+                "train.epochs": train.epochs != usual.epochs,
+                "train.stop": bool(train.stop),
+                "model.augmentation": bool(self.model.augmentation),
+            }
+            why = "does nothing on route: features, which passes each image through the network once, as it is"
+            found |= {path: why for path, written in unused.items() if written}
+        return found
+
     def to_yaml(self) -> str:
         """The same as YAML text."""
         return yaml.safe_dump(self.to_document(), sort_keys=False, width=110, default_flow_style=None)

@@ -109,6 +109,8 @@ def _message(detail: ErrorDetails, path: DocumentPath, model: type[BaseModel]) -
             return f"must have at most {ctx['max_length']} characters, got {len(given)}"
         case "string_pattern_mismatch":  # the one pattern that a spec has: an experiment's and a run's name
             return f"must begin with a letter or digit and hold only letters, digits, blanks and . _ -{got}"
+        case "too_short":
+            return f"must have at least {ctx['min_length']} of them{got}"
         case "list_type" | "tuple_type":
             hint = f"; write [{clip(given, 40)}]" if isinstance(given, str) and given.isidentifier() else ""
             return f"must be a list{got}{hint}"

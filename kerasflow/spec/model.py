@@ -31,7 +31,8 @@ class BackboneSpec(Part):
         name: as `kerasflow zoo` lists it.
         model: a path to `.keras`, instead of a name; its own weights are kept.
         weights: `imagenet`, `none` for random ones, or a path to `.weights.h5`, `.keras`, `.pth` or `.safetensors`.
-        layer: the last one that is kept; all but the classifier if None, of a saved model all but its last layer.
+        layer: the last one that is kept, `backbone/block3/out` of one within; or several, of which each is pooled and
+            all make one vector. All but the classifier if None, of a saved model all but its last layer.
         size: images are resized to this height and width, bilinearly; as they are if None.
         pooling: of its last feature map over height and width: `avg`, `max` or `none`.
     """
@@ -40,7 +41,7 @@ class BackboneSpec(Part):
     name: Annotated[str, Field(min_length=1)] | None = None
     model: FilePath | None = None
     weights: Literal["imagenet", "none"] | FilePath = "imagenet"
-    layer: str | None = None
+    layer: str | list[str] | None = None
     size: Size | None = None
     pooling: Literal["avg", "max", "none"] = "avg"
 

@@ -10,9 +10,12 @@ from pydantic_core import CoreSchema
 
 from kerasflow.spec.base import Listed, Part
 from kerasflow.spec.named import Loss, Metrics, OneOf, Optimizer, split_call
+from kerasflow.spec.paths import FilePath
 
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
+Plain = str | int | float | bool | None
+Argument = Plain | list[Plain]
 
 
 class PlateauSpec(Part):
@@ -102,12 +105,13 @@ class ClassifierSpec(Part):
     """An estimator of scikit-learn that learns from features.
 
     Attributes:
-        name: `svm`, linear unless a kernel is given; or in snake case, such as `logistic_regression`.
+        name: `svm`, linear unless a kernel, or what only kernels have, is given; or in snake case, such as
+            `logistic_regression`.
         arguments: of its constructor.
     """
 
     name: str = "svm"
-    arguments: dict[str, str | int | float | bool | None] = {}
+    arguments: dict[str, Argument] = {}
 
     @model_validator(mode="before")
     @classmethod
@@ -166,6 +170,8 @@ class TrainSpec(Part):
         stages: of a transfer; one of `epochs` in which the head learns alone, if none.
         classifier: of the features; a linear SVM if not given.
         grid: values to try by its arguments, by cross-validation on the training part.
+        cache: a folder in which features are kept, and found again by the content of weights, preprocessing and data;
+            nothing is kept if not given.
         probe: measures layers while the model trains; nothing if not given.
         strategy: on several devices: `mirrored` is every GPU of the machine, `multi_worker` the cluster that each
             process finds in its environment variable TF_CONFIG. One device if not given.
@@ -184,11 +190,12 @@ class TrainSpec(Part):
     engine: Literal["auto", "graph", "xla", "eager"] = "auto"
     stages: Annotated[tuple[StageSpec, ...], Listed] = ()
     classifier: ClassifierSpec | None = None
-    grid: dict[str, list[str | int | float | bool | None]] = {}
+    grid: dict[str, Annotated[list[Argument], Field(min_length=1)]] = {}
+    cache: FilePath | None = None
     probe: ProbeSpec | None = None
     strategy: Literal["mirrored", "multi_worker"] | None = None
 
-    @field_validator("stages", "classifier", "grid")
+    @field_validator("stages", "classifier", "grid", "cache")
     @classmethod
     def _belongs_to_its_route(cls, value: Any, info: ValidationInfo) -> Any:
         route = "transfer" if info.field_name == "stages" else "features"

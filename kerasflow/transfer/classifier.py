@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,17 @@ import numpy as np
 
 from kerasflow.errors import RunError, TrainingError, did_you_mean, sentence
 from kerasflow.spec.catalogue import snake_case
-from kerasflow.training.evaluate import predict
 from kerasflow.training.history import History, Row
 from kerasflow.training.progress import Progress, Verbose
+from kerasflow.transfer.cache import FeatureCache, Features, gigabytes
+from kerasflow.transfer.extraction import Extraction
 from kerasflow.transfer.freezing import count
+from kerasflow.transfer.images import Observed
+from kerasflow.trust import SCIKIT_LEARN
 
 FILE = "classifier.skops"
 FOLDS = 5  # of a search over a grid
+_OF_KERNELS = {"kernel", "gamma", "degree", "coef0"}
 
 
 def make_classifier(
@@ -27,8 +33,8 @@ def make_classifier(
     """A pipeline that scales features to mean 0 and variance 1 and learns from them.
 
     Args:
-        name: `svm` (linear unless a `kernel` is given), or an estimator of scikit-learn's in snake case, such as
-            `logistic_regression`.
+        name: `svm` (linear unless `kernel`, `gamma`, `degree` or `coef0` is given or searched), or an estimator of
+            scikit-learn's in snake case, such as `logistic_regression`.
         arguments: of its constructor.
         grid: values to try by argument, by cross-validation in `FOLDS` folds.
         task: `binary`, `multiclass` or `regression`.
@@ -41,7 +47,7 @@ def make_classifier(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    made = _kind(name, arguments, task)
+    made = _kind(name, {*arguments, *grid}, task)
     try:
         known = made().get_params()
     except TypeError as error:
@@ -57,16 +63,17 @@ def make_classifier(
     return GridSearchCV(estimator, {f"{step}__{name}": list(values) for name, values in grid.items()}, cv=FOLDS)
 
 
-def _kind(name: str, arguments: Mapping[str, Any], task: str) -> Any:
+def _kind(name: str, wanted: set[str], task: str) -> Any:
+    """What makes an estimator of this name that takes these arguments, as far as there is one."""
     from sklearn.svm import SVC, SVR, LinearSVC, LinearSVR
     from sklearn.utils import all_estimators
 
     regression = task == "regression"
     if name == "svm":
-        linear = arguments.get("kernel", "linear") == "linear"
-        if linear and "kernel" not in arguments:
-            return LinearSVR if regression else LinearSVC
-        return SVR if regression else SVC
+        linear, general = (LinearSVR, SVR) if regression else (LinearSVC, SVC)
+        if not wanted & (set(general().get_params()) - set(linear().get_params())):
+            return linear
+        return general if wanted & _OF_KERNELS else partial(general, kernel="linear")
     estimators = {
         snake_case(found): kind for found, kind in all_estimators("regressor" if regression else "classifier")
     }
@@ -78,20 +85,33 @@ def _kind(name: str, arguments: Mapping[str, Any], task: str) -> Any:
     return estimators[name]
 
 
+def features_of(model: Any, batch_size: int | None = None) -> Extraction:
+    """What computes a model's own outputs, one vector a sample."""
+    return Extraction(model, None, batch_size=batch_size)
+
+
 class FeatureTrainer:
     """Computes a model's outputs once, and fits a classifier to them; the model itself does not change.
 
     Args:
         classifier: of scikit-learn, not fitted.
-        batch_size: samples for each forward pass.
+        batch_size: samples for each forward pass; None for what suits the network and the machine.
+        cache: where features are kept; None if they are not.
         verbose: 0 is silent.
     """
 
     is_chief = True
 
-    def __init__(self, classifier: Any, batch_size: int, verbose: Verbose = 0) -> None:
-        self.classifier, self.batch_size, self.verbose = classifier, batch_size, verbose
+    def __init__(
+        self,
+        classifier: Any,
+        batch_size: int | None = None,
+        cache: FeatureCache | None = None,
+        verbose: Verbose = 0,
+    ) -> None:
+        self.classifier, self.batch_size, self.cache, self.verbose = classifier, batch_size, cache, verbose
         self.fitted: Any = None
+        self._extraction: Extraction | None = None
 
     @property
     def cost(self) -> str:
@@ -140,20 +160,18 @@ class FeatureTrainer:
         began = time.perf_counter()
         shown = Progress(self.verbose, 1)
         frozen = count(model).frozen
+        width = sum(self._extraction_of(model).sizes(x.shape[1:]).values())
         shown.say(
-            f"Computing features of {len(x):,} samples with a network of {frozen:,} weights, none of which learns."
+            f"Computing {width:,} features of {len(x):,} samples ({gigabytes(4 * width * len(x))}) with a network of "
+            f"{frozen:,} weights, none of which learns."
         )
-        features = predict(model, x, self.batch_size)
+        features = self._features(model, x)
         computed = time.perf_counter() - began
-        shown.say(
-            f"{features.shape[1]:,} features a sample in {computed:.3g} s; now fitting {_title(self.classifier)}."
-        )
-        try:
+        shown.say(f"They are there after {computed:.3g} s; now fitting {_title(self.classifier)}.")
+        with _refusals_of(self.classifier):
             fitted = self.classifier.fit(features, y)
-        except ValueError as error:
-            raise TrainingError(f"{_title(self.classifier)} refuses: {sentence(error)}") from error
         self.fitted = getattr(fitted, "best_estimator_", fitted)
-        row: Row = {"epoch": 1, self._score: float(self.fitted.score(features, y))}
+        row: Row = {"epoch": 1, self._score: self._scored(features, y)}
         if validation is not None:
             row[f"val_{self._score}"] = self.evaluate(model, *validation)[self._score]
         row |= {"features": features.shape[1], "updates": 0, "lr": 0.0}
@@ -173,23 +191,42 @@ class FeatureTrainer:
 
     def evaluate(self, model: Any, x: Any, y: Any, engine: str = "graph") -> dict[str, float]:
         """Accuracy, or the coefficient of determination, on arrays."""
-        return {self._score: float(self.fitted.score(predict(model, x, self.batch_size), y))}
+        return {self._score: self._scored(self._features(model, x), y)}
+
+    def _scored(self, features: np.ndarray, y: Any) -> float:
+        with _refusals_of(self.fitted):
+            return float(self.fitted.score(features, y))
 
     def predict(self, model: Any, x: Any) -> np.ndarray:
         """See `outputs`."""
-        return outputs(self.fitted, predict(model, x, self.batch_size))
+        return outputs(self.fitted, self._features(model, x))
+
+    def _features(self, model: Any, x: Any) -> Features:
+        return self._extraction_of(model)(Observed(x), self.cache)
+
+    def _extraction_of(self, model: Any) -> Extraction:
+        if self._extraction is None or self._extraction.taps.model is not model:
+            self._extraction = features_of(model, self.batch_size)
+        return self._extraction
 
     def keep(self, folder: Path) -> tuple[str, ...]:
         """Writes the classifier beside the model, aside and then renamed; gives the file's name.
 
         Raises:
-            RunError: the disk refuses.
+            RunError: the disk refuses, or the classifier could not be read back.
         """
         from skops import io
 
+        content = io.dumps(self.fitted)
+        strange = set(io.get_untrusted_types(data=content)) - set(SCIKIT_LEARN)
+        if strange:
+            raise RunError(
+                f"{_title(self.fitted)} cannot be kept: it is made of {', '.join(sorted(strange))}, which no file may "
+                "name; choose another classifier"
+            )
         try:
             aside = folder / f"{FILE}.tmp"
-            aside.write_bytes(io.dumps(self.fitted))
+            aside.write_bytes(content)
             os.replace(aside, folder / FILE)
         except OSError as error:
             raise RunError(f"{folder / FILE}: cannot be written: {error.strerror or error}") from error
@@ -202,10 +239,14 @@ def outputs(classifier: Any, features: np.ndarray) -> np.ndarray:
     Returns:
         Probabilities `(n_samples, n_classes)`, of two classes that of the second `(n_samples, 1)`; class indices
         `(n_samples,)` int64 of a classifier without probabilities; numbers `(n_samples,)` of a regressor.
+
+    Raises:
+        TrainingError: scikit-learn refuses.
     """
-    if not hasattr(classifier, "predict_proba"):
-        return np.asarray(classifier.predict(features))
-    found = np.asarray(classifier.predict_proba(features))
+    with _refusals_of(classifier):
+        if not hasattr(classifier, "predict_proba"):
+            return np.asarray(classifier.predict(features))
+        found = np.asarray(classifier.predict_proba(features))
     return found[:, 1:] if found.shape[1] == 2 else found
 
 
@@ -218,9 +259,21 @@ def load_classifier(file: Path) -> Any:
     from skops import io
 
     try:
-        return io.load(file)
+        return io.load(file, trusted=list(SCIKIT_LEARN))
     except Exception as error:  # skops meets bytes of any kind
         raise RunError(f"{file}: cannot be read: {sentence(error)}") from error
+
+
+@contextmanager
+def _refusals_of(classifier: Any) -> Iterator[None]:
+    """What scikit-learn says in the block, in one sentence."""
+    try:
+        yield
+    except ValueError as error:
+        told = str(error).strip()
+        if "fits failed" in told:  # of a search; behind them comes the first one's error, its message last
+            told = told.splitlines()[-1].rpartition("Error: ")[2]
+        raise TrainingError(f"{_title(classifier)} refuses: {sentence(ValueError(told))}") from error
 
 
 def _chosen(fitted: Any) -> str:

@@ -20,7 +20,7 @@ from kerasflow.transfer.cache import FeatureCache, Features, gigabytes
 from kerasflow.transfer.graph import calls_of, graph_of
 from kerasflow.transfer.images import Images, Shape, in_order
 from kerasflow.transfer.openvino_program import AT_ONCE, OpenVINOProgram, Precision, installed
-from kerasflow.transfer.taps import Pooling, Taps
+from kerasflow.transfer.taps import Pooling, Taps, check_fit
 
 BATCH_BYTES = 24 * 2**20
 """Of the largest layer's output for a batch: about what a processor's cache holds. MobileNetV2 at 160 × 160 pixels
@@ -29,16 +29,19 @@ SMALLEST_BATCH, LARGEST_BATCH = 8, 256
 
 Engine = Literal["tensorflow", "openvino"]
 
+SAID_FROM = 10**7  # bytes of unpooled features that nobody need be told of
+
 _log = logging.getLogger(__name__)
 
 
 class Extraction:
     """Resizes, preprocesses, computes and pools, as one compiled call a batch.
 
-    The network is used as it is at the time, and not changed.
+    The network is used as it is at the time, and not changed. Samples of another shape than images go through as they
+    are.
 
     Args:
-        model: a `keras.Model` with a graph, whose one input is images `(height, width, channels)`.
+        model: a `keras.Model` with a graph and one input, such as images `(height, width, channels)`.
         layers: see `Taps`; None for the model's output.
         pooling: see `Taps`; without it, a layer's output is flattened.
         preprocess: of float32 tensors `(n, height, width, channels)` with values 0..255, for those that the network
@@ -50,7 +53,7 @@ class Extraction:
         precision: that it computes in: `float32`, or `bfloat16` of OpenVINO.
 
     Raises:
-        BuildError: a network without a graph, without such a layer, or for something else than images.
+        BuildError: a network without a graph, without such a layer, or of several inputs.
         MissingExtra: OpenVINO is not installed.
     """
 
@@ -71,14 +74,14 @@ class Extraction:
         self.taps = Taps(model, _output(model) if layers is None else layers, pooling)
         self.preprocess, self.image_size = preprocess, image_size
         self.batch_size = batch_size or _batch_for(model)
-        self.takes_bytes = takes_bytes or _scales_bytes(model)
         inputs = [tuple(tensor.shape[1:]) for tensor in model.inputs]
-        if len(inputs) != 1 or len(inputs[0]) != 3:
+        if len(inputs) != 1:
             raise BuildError(
-                f"features are of images (height, width, channels), and the model {model.name!r} takes samples of "
-                f"shape {' and '.join(map(str, inputs))}; use kf.taps for it"
+                f"features are of one input, and the model {model.name!r} takes samples of shape "
+                f"{' and '.join(map(str, inputs))}; use kf.taps for it"
             )
         self.input_shape = inputs[0]
+        self.takes_bytes = takes_bytes or (self._sees_images and _scales_bytes(model))
         if image_size is not None and _differ(image_size, self.input_shape):
             raise BuildError(f"image_size is {_pixels(image_size)}, and {self._takes()}")
         self._programs: dict[Any, Callable[[Any], Any]] = {}
@@ -90,7 +93,7 @@ class Extraction:
         Raises:
             DataError: images that the network cannot take, or features that do not fit in memory or on the disk.
         """
-        self._check(images)
+        self.check(images)
         if cache is None:
             return self._in_memory(images)
         with ThreadPoolExecutor(1) as pool:  # digests leave the interpreter to others
@@ -105,6 +108,7 @@ class Extraction:
             features = cache.read(key)  # another process may have been faster
             if features is None:
                 assert images.n is not None  # it has been digested
+                self._say_size(images, f"on the disk of {cache.folder}")
                 with cache.writing(key, (images.n, self._width(images))) as found:
                     self._fill(found, images)
                 features = cache.read(key)
@@ -146,7 +150,19 @@ class Extraction:
     def _width(self, images: Images) -> int:
         return sum(self.sizes(images.shape).values())
 
-    def _check(self, images: Images) -> None:
+    @property
+    def _sees_images(self) -> bool:
+        return len(self.input_shape) == 3
+
+    def check(self, images: Images) -> None:
+        """Whether the network takes images of this shape.
+
+        Raises:
+            DataError: it does not.
+        """
+        if not (self._sees_images and len(images.shape) == 3):
+            check_fit([self.input_shape], [images.shape], self.taps.model.name)
+            return
         channels, depth = images.shape[-1], self.input_shape[-1]
         if channels not in (depth, 1):
             remedy = "; leave out the transparency: images[..., :3]" if (channels, depth) == (4, 3) else ""
@@ -163,18 +179,37 @@ class Extraction:
         return f"the network {self.taps.model.name!r} takes images of {_pixels(self.input_shape)} pixels"
 
     def _in_memory(self, images: Images) -> Features:
+        self._say_size(images, "of memory")
         if images.n is None:
-            return np.concatenate(list(self._parts(images)))
+            return self._as_long_as_they_fit(images)
         shape = (images.n, self._width(images))
-        wanted, free = shape[0] * shape[1] * 4, memory.available()
-        told = f"{shape[0]} × {shape[1]} features take {gigabytes(wanted)} of memory"
-        if wanted > free:
-            raise DataError(f"{told}, and {gigabytes(free)} are free; pool them, tap fewer layers, or give a cache")
-        if self.taps.pooling == "none":
-            _log.log(logging.WARNING if wanted > 1e9 else logging.INFO, "%s", told)
+        _check_room(shape, shape[0] * shape[1] * 4)
         features: Features = np.empty(shape, np.float32)
         self._fill(features, images)
         return features
+
+    def _as_long_as_they_fit(self, images: Images) -> Features:
+        parts: list[Features] = []
+        for part in self._parts(images):
+            parts.append(part)
+            # To join them takes all of it once more.
+            _check_room((sum(map(len, parts)), part.shape[1]), sum(part.nbytes for part in parts))
+        return np.concatenate(parts)
+
+    def _say_size(self, images: Images, where: str) -> None:
+        """Before the work, what features take that are not pooled."""
+        if self.taps.pooling != "none":
+            return
+        width, n = self._width(images), images.n
+        wanted = 4 * width * (1000 if n is None else n)
+        told = f"every 1000 images' {width}" if n is None else f"{n} × {width}"
+        _log.log(
+            logging.WARNING if wanted >= SAID_FROM else logging.INFO,
+            "%s features take %s %s",
+            told,
+            gigabytes(wanted),
+            where,
+        )
 
     def _fill(self, features: Features, images: Images) -> None:
         at = 0
@@ -303,6 +338,15 @@ def _scales_bytes(model: Any) -> bool:
 
     scales = [call.layer.scale for call in calls_of(model) if isinstance(call.layer, keras.layers.Rescaling)]
     return any(0 < np.max(np.abs(scale)) < 1 / 64 for scale in scales)
+
+
+def _check_room(shape: tuple[int, int], wanted: int) -> None:
+    free = memory.available()
+    if wanted > free:
+        raise DataError(
+            f"{shape[0]} × {shape[1]} features take {gigabytes(wanted)} of memory, and {gigabytes(free)} are free; "
+            "pool them, tap fewer layers, or give a cache"
+        )
 
 
 def _check_finite(values: NDArray[Any], what: str, before: int) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import inspect
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -50,9 +51,10 @@ def weights(model: Any) -> str:
 
 
 def effect(function: Callable[[Any], Any] | None, shape: tuple[int | None, ...]) -> str:
-    """SHA-256 (hex) of what a function makes of an image in which every value of a pixel is there.
+    """SHA-256 (hex) of what a function makes of two images, and of its source.
 
-    So a preprocessing is known by what it does, whatever it is called and wherever it is defined.
+    In one image is every whole value of a pixel; in the other are values between, as resizing gives them. The source
+    tells apart what does the same to both, and the images what has one source and other values in its closure.
 
     Args:
         shape: of an image, (height, width, channels), where sizes are known.
@@ -60,9 +62,11 @@ def effect(function: Callable[[Any], Any] | None, shape: tuple[int | None, ...])
     if function is None:
         return ""
     height, width, channels = (size or 160 for size in shape)
-    values = np.random.default_rng(0).integers(0, 256, (1, height, width, channels)).astype("float32")
-    values.reshape(-1)[:256] = np.arange(256)[: values.size]
-    return fingerprint([("effect", np.asarray(function(values)))])
+    values = np.random.default_rng(0).uniform(0, 255, (2, height, width, channels)).astype("float32")
+    whole = values[0].reshape(-1)  # a view
+    whole.round(out=whole)
+    whole[:256] = np.arange(256)[: whole.size]
+    return fingerprint([(_source(function), np.asarray(function(values)))])
 
 
 def _anonymous(part: Any, places: dict[str, int]) -> Any:
@@ -81,8 +85,12 @@ def _numbered(part: Any, places: dict[str, int]) -> Any:
     return [_numbered(item, places) for item in part] if isinstance(part, list | tuple) else part
 
 
-def _source(kind: Any) -> str:
+def _source(given: Any) -> str:
+    """Of a function, or of the class of what is called like one."""
+    while isinstance(given, partial):  # what it fills in is seen in what it does
+        given = given.func
+    kind = given if inspect.isroutine(given) or inspect.isclass(given) else type(given)
     try:
         return inspect.getsource(kind)
-    except (OSError, TypeError):  # defined at a prompt
+    except (OSError, TypeError):  # defined at a prompt, or compiled
         return f"{kind.__module__}.{kind.__qualname__}"

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from kerasflow.data.fingerprint import fingerprint
 from kerasflow.data.images import ImageFiles, digests, image_files, joined
+from kerasflow.data.observations import Observations
 from kerasflow.errors import DataError
 
 Item = TypeVar("Item")
@@ -72,6 +73,8 @@ class ArrayImages:
         expected = "expected images of shape (n, height, width, channels) or, of gray ones, (n, height, width)"
         if array.dtype.kind not in "uif":
             raise DataError(f"{expected} with numbers, got values of type {array.dtype}")
+        if array.ndim == 4 and array.shape[1] in (1, 3) and array.shape[-1] > 4:
+            raise DataError(f"{expected}, got shape {array.shape}; channels come last: np.moveaxis(images, 1, -1)")
         if array.ndim == 3 and array.shape[-1] == 3:
             raise DataError(f"{expected}, got shape {array.shape}; one image needs a batch axis: image[None]")
         if array.ndim not in (3, 4):
@@ -88,6 +91,22 @@ class ArrayImages:
 
     def digest(self) -> str:
         return fingerprint([("images", self.array)])
+
+
+class Observed:
+    """What an experiment learns from, arrays or files: samples of any shape, images as well."""
+
+    def __init__(self, samples: Observations) -> None:
+        self.samples = samples
+        self.n: int | None = len(samples)
+        self.shape: Any = tuple(samples.shape[1:])
+
+    def batches(self, size: int) -> Iterator[Any]:
+        for start in range(0, len(self.samples), size):
+            yield self.samples[slice(start, start + size)]
+
+    def digest(self) -> str:
+        return fingerprint(("samples", batch) for batch in self.batches(256))
 
 
 class FileImages:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,16 +11,15 @@ from kerasflow.builders import graph
 from kerasflow.builders.graph import HeadTask, Shape
 from kerasflow.builders.objects import seeded
 from kerasflow.builders.precision import Precision, computing_in
-from kerasflow.errors import BuildError, did_you_mean, sentence
-from kerasflow.spec.document import DocumentPath, dotted
+from kerasflow.errors import BuildError
+from kerasflow.spec.document import dotted
 from kerasflow.spec.model import BackboneSpec, ModelSpec, as_model_spec
-from kerasflow.transfer.freezing import thaw
+from kerasflow.transfer.backbone import Where, backbone_for
 
 if TYPE_CHECKING:
     import keras
 
 SAMPLES = 64  # images that are enough to see whether they are scaled already
-Where = Callable[[DocumentPath], str]
 
 
 def build(
@@ -77,7 +76,7 @@ def _with_backbone(
     if backbone.name is not None:
         size = (backbone.size, backbone.size) if backbone.size else shape[:2]
         tensor = preprocessing(backbone.name, tuple(tensor.shape[1:]), size)(tensor)
-    tensor = _network(backbone, tuple(tensor.shape[1:]), where)(tensor)
+    tensor = backbone_for(backbone, tuple(tensor.shape[1:]), where)(tensor)
     if backbone.pooling != "none" and len(tensor.shape) == 4:
         pools = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
         tensor = pools[backbone.pooling](name="pool")(tensor)
@@ -152,45 +151,3 @@ def _channels(name: str) -> int:
     from kerasflow import zoo
 
     return (zoo.card(name).input_shape or (0, 0, 3))[-1]
-
-
-def _network(backbone: BackboneSpec, shape: tuple[Any, ...], where: Where) -> Any:
-    """The network up to its last layer that is kept, as a model called `backbone`."""
-    import keras
-
-    network = _saved(backbone.model, shape, where) if backbone.model else _of_the_zoo(backbone, shape, where)
-    names = [layer.name for layer in network.layers]
-    last = backbone.layer or (names[-2] if backbone.model else None)
-    if last is not None and last not in names:
-        raise BuildError(
-            f"{where(('backbone', 'layer'))}: {backbone.name or backbone.model} has no layer {last!r}"
-            f"{did_you_mean(last, names)}"
-        )
-    output = network.output if last is None else network.get_layer(last).output
-    return keras.Model(network.inputs, output, name="backbone")
-
-
-def _of_the_zoo(backbone: BackboneSpec, shape: tuple[Any, ...], where: Where) -> Any:
-    from kerasflow import zoo
-
-    weights = None if backbone.weights == "none" else backbone.weights
-    try:
-        return zoo.load(str(backbone.name), weights=weights, input_shape=shape, include_top=False)
-    except BuildError as error:
-        raise BuildError(f"{where(('backbone',))}: {error}") from error
-
-
-def _saved(path: str, shape: tuple[Any, ...], where: Where) -> Any:
-    import keras
-
-    try:
-        network = keras.models.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, TypeError, OSError) as error:
-        raise BuildError(f"{where(('backbone', 'model'))}: {path} cannot be loaded: {sentence(error)}") from error
-    expected = tuple(getattr(network, "input_shape", ())[1:])
-    if len(expected) != len(shape) or any(
-        size not in (None, given) for size, given in zip(expected, shape, strict=True)
-    ):
-        raise BuildError(f"{where(('backbone', 'model'))}: {path} takes samples of shape {expected}, got {shape}")
-    thaw(network)  # what was frozen when it was saved is for the route to say
-    return network

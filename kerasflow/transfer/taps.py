@@ -172,13 +172,18 @@ def check_shapes(model: Any, x: Any) -> None:
     given = [tuple(leaf.shape[1:]) for leaf in keras.tree.flatten(x)]
     if not all(len(leaf.shape) and len(leaf) for leaf in keras.tree.flatten(x)):
         raise DataError("there are no samples to pass through the model")
+    check_fit(wanted, given, model.name)
+
+
+def check_fit(wanted: Sequence[tuple[int | None, ...]], given: Sequence[tuple[int | None, ...]], name: str) -> None:
+    """Raises a DataError for shapes of samples, one an input, that are not those that the model of this name takes."""
     if len(wanted) != len(given) or not all(map(_fits, given, wanted)):
         raise DataError(
-            f"the model {model.name!r} takes samples of shape {_shown(wanted)}, got samples of shape {_shown(given)}"
+            f"the model {name!r} takes samples of shape {_shown(wanted)}, got samples of shape {_shown(given)}"
         )
 
 
-def _fits(given: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+def _fits(given: tuple[int | None, ...], wanted: tuple[int | None, ...]) -> bool:
     return len(given) == len(wanted) and all(b is None or a == b for a, b in zip(given, wanted, strict=True))
 
 

@@ -79,6 +79,36 @@ def test_it_is_saved_without_pickle(saved, tmp_path):
     assert after.stages == before.stages
 
 
+@pytest.fixture(scope="module")
+def of_the_zoo():
+    """A network of gray images in 0..255, random weights."""
+    images = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 1), dtype=np.uint8)
+    estimator = kf.TransferClassifier("lenet5", weights=None, epochs=1, random_state=0)
+    return estimator.fit(images, LABELS[:12]), images
+
+
+def test_no_weights_are_random_ones(of_the_zoo):
+    again = clone(of_the_zoo[0]).set_params(random_state=1).fit(of_the_zoo[1], LABELS[:12])
+    kernels = [one.model_.get_layer("backbone").get_weights()[0] for one in (of_the_zoo[0], again)]
+    assert np.abs(kernels[0] - kernels[1]).max() > 0
+
+
+def test_images_to_predict_are_held_to_the_range_that_was_learned(of_the_zoo):
+    estimator, images = of_the_zoo
+    assert estimator.predict(images / 1.0).shape == (12,)
+    for ask in (estimator.predict, estimator.predict_proba):
+        with pytest.raises(kf.DataError, match=r"lenet5 takes .* 0\.\.255, got .* looks like 0\.\.1; multiply"):
+            ask(images / 255.0)
+
+
+def test_images_of_another_size_are_told_by_their_shape(of_the_zoo):
+    estimator, images = of_the_zoo
+    told = r"X has samples of shape \(20, 32, 1\), but TransferClassifier is expecting samples of shape \(32, 32, 1\)"
+    for given in (images[:, :20], images[:, :20].tolist()):
+        with pytest.raises(ValueError, match=told):
+            estimator.predict(given)
+
+
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import namedtuple
+from functools import partial
 
 import keras
 import numpy as np
@@ -15,6 +16,7 @@ from kerasflow.transfer import identity
 from kerasflow.transfer.cache import FeatureCache
 from kerasflow.transfer.extraction import Extraction
 from kerasflow.transfer.images import as_images
+from kerasflow.zoo import normalize
 
 LAYERS = keras.layers
 
@@ -24,6 +26,10 @@ def network(activation: str = "relu", filters: int = 2) -> keras.Model:
     return keras.Sequential(
         [keras.Input((6, 6, 3)), LAYERS.Conv2D(filters, 3, activation=activation), LAYERS.BatchNormalization()]
     )
+
+
+def by(divisor: float):
+    return lambda pixels: pixels / divisor
 
 
 @pytest.fixture
@@ -76,9 +82,11 @@ def test_whatever_changes_the_features_computes_them_anew(cache, pixels, compute
     assert run(network("tanh"))
     assert run(pooling="max")
     assert run(layers=[layer.name for layer in model.layers][:1], model=model)
-    assert run(preprocess=lambda x: x / 2)
-    assert run(preprocess=lambda x: x / 3)
-    assert not run(preprocess=lambda x: x * 0.5)  # the same by another spelling
+    half, third = by(2.0), by(3.0)
+    assert run(preprocess=half)
+    assert run(preprocess=third)  # another by its effect alone
+    assert not run(preprocess=by(2.0))
+    assert run(preprocess=lambda x: tf.round(x) / 2)  # the same of whole pixels, not of resized ones
     assert run(image_size=(6, 6), images=np.repeat(pixels, 2, axis=1))
     changed = pixels.copy()
     changed[7, 0, 0, 0] += 1e-3
@@ -86,6 +94,20 @@ def test_whatever_changes_the_features_computes_them_anew(cache, pixels, compute
     assert run(images=pixels[::-1])
     assert run(images=pixels[:39])
     assert not run()
+
+
+def test_a_preprocessing_is_known_by_its_source_too() -> None:
+    def rarely(pixels):
+        return tf.where(pixels == 77.7, 0.0, pixels)
+
+    def never(pixels):
+        return tf.identity(pixels)
+
+    assert identity.effect(rarely, (6, 6, 3)) != identity.effect(never, (6, 6, 3))
+    assert identity.effect(np.sqrt, (6, 6, 3)) != identity.effect(np.cbrt, (6, 6, 3))  # without a source
+    zoo = [partial(normalize, name) for name in ("mobilenet_v2", "resnet50", "xception", "mobilenet_v2")]
+    effects = [identity.effect(one, (6, 6, 3)) for one in zoo]
+    assert (len(set(effects)), effects[0]) == (2, effects[3])  # xception's is mobilenet_v2's
 
 
 def test_moving_statistics_are_weights(cache, pixels, computed) -> None:

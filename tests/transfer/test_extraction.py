@@ -12,9 +12,11 @@ from PIL import Image
 
 import kerasflow as kf
 from kerasflow.errors import BuildError, DataError
+from kerasflow.transfer import extraction as extracting
 from kerasflow.transfer import memory
+from kerasflow.transfer.cache import FeatureCache
 from kerasflow.transfer.extraction import Extraction
-from kerasflow.transfer.images import as_images
+from kerasflow.transfer.images import Observed, as_images
 
 LAYERS = keras.layers
 
@@ -94,6 +96,7 @@ def test_networks_of_any_size_take_images_of_any_size() -> None:
     [
         (np.zeros((2, 9, 9, 3), "uint8"), r"takes images of 8 × 8 pixels, got 9 × 9; image_size=\(8, 8\) resizes them"),
         (np.zeros((2, 8, 8, 4), "uint8"), r"images of 3 channels, got 4; leave out the transparency"),
+        (np.zeros((2, 3, 8, 8), "uint8"), r"channels come last: np\.moveaxis\(images, 1, -1\)"),
         (np.zeros((8, 8, 3), "uint8"), r"one image needs a batch axis: image\[None\]"),
         (np.zeros((0, 8, 8, 3)), "there are no images"),
         (np.zeros((2, 5)), r"got shape \(2, 5\)"),
@@ -153,19 +156,46 @@ def test_features_that_do_not_fit_in_memory_are_refused_before_the_work(nested, 
     with caplog.at_level("INFO"):
         features(extraction, images)
     assert "37 × 256 features take 37.9 kB of memory" in caplog.text
+    assert caplog.records[0].levelname == "INFO"
     monkeypatch.setattr(memory, "available", lambda: 30_000)
     monkeypatch.setattr(Extraction, "_rows", None)  # nothing may be computed
     with pytest.raises(DataError, match=r"37 × 256 features take 37\.9 kB of memory, and 30\.0 kB are free"):
         features(extraction, images)
 
 
+def test_what_unpooled_features_will_take_is_said_first(nested, images, monkeypatch, caplog, tmp_path) -> None:
+    monkeypatch.setattr(extracting, "SAID_FROM", 30_000)  # which nobody overlooks: a warning
+    extraction = Extraction(nested, "conv1", pooling="none")
+    batches = tf.data.Dataset.from_tensor_slices(images).batch(8)
+    features(extraction, batches)
+    assert "every 1000 images' 256 features take 1.0 MB of memory" in caplog.text
+    extraction(as_images(images, None, 3), FeatureCache(tmp_path))
+    assert f"37 × 256 features take 37.9 kB on the disk of {tmp_path}" in caplog.text
+    caplog.clear()
+    extraction(as_images(images, None, 3), FeatureCache(tmp_path))  # which only reads
+    features(Extraction(nested, "conv1"), images)
+    assert caplog.text == ""
+    monkeypatch.setattr(memory, "available", lambda: 20_000)
+    with pytest.raises(DataError, match=r"features take .* of memory, and 20\.0 kB are free"):
+        features(extraction, batches)
+
+
 def test_memory_is_measured() -> None:
     assert 10**8 < memory.available() < 10**14
 
 
-def test_a_network_that_is_not_for_images_is_refused() -> None:
-    with pytest.raises(BuildError, match=r"takes samples of shape \(4,\); use kf\.taps"):
-        Extraction(keras.Sequential([keras.Input((4,)), LAYERS.Dense(2)]), None)
+def test_samples_of_any_shape_go_through(images) -> None:
+    model = keras.Sequential([keras.Input((4,)), LAYERS.Dense(2)])
+    rows = np.random.default_rng(0).random((9, 4), dtype=np.float32)
+    np.testing.assert_allclose(Extraction(model, None)(Observed(rows)), model(rows), rtol=1e-6)
+    with pytest.raises(DataError, match=r"takes samples of shape \(4,\), got samples of shape \(8, 8, 3\)"):
+        features(Extraction(model, None), images)
+
+
+def test_a_network_of_several_inputs_is_refused() -> None:
+    inputs = [keras.Input((8, 8, 3)), keras.Input((8, 8, 3))]
+    with pytest.raises(BuildError, match=r"features are of one input, .*; use kf\.taps"):
+        Extraction(keras.Model(inputs, LAYERS.Add()(inputs)), None)
 
 
 def test_a_size_that_the_network_does_not_have_is_refused(nested) -> None:

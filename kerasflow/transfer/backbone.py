@@ -1,0 +1,121 @@
+"""The network at the beginning of a model: loaded, and cut off behind the layers that are asked for."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kerasflow.errors import BuildError, sentence
+from kerasflow.spec.document import DocumentPath
+from kerasflow.spec.model import BackboneSpec
+from kerasflow.transfer.freezing import thaw
+from kerasflow.transfer.graph import Nodes
+from kerasflow.transfer.taps import find
+
+if TYPE_CHECKING:
+    import keras
+
+Where = Callable[[DocumentPath], str]
+
+
+def load_network(path: str | Path) -> keras.Model:
+    """A network from a `.keras` file, in safe mode and not compiled.
+
+    Raises:
+        BuildError: there is none in the file, or it holds code.
+    """
+    import keras
+
+    try:
+        network: keras.Model = keras.models.load_model(path, compile=False, safe_mode=True)
+    except (ValueError, TypeError, OSError) as error:
+        raise BuildError(f"{path} cannot be loaded: {sentence(error)}") from error
+    return network
+
+
+def backbone_for(spec: BackboneSpec, shape: tuple[Any, ...], where: Where) -> keras.Model:
+    """The network up to its last layer that is kept, as a model called `backbone`.
+
+    Of several layers it gives one vector: what each gives, pooled or flattened, one behind the other.
+
+    Args:
+        shape: of a sample that it takes.
+        where: names the place of a path below the model, for errors.
+
+    Raises:
+        BuildError: there is no such network or layer, or it takes other samples.
+        DataError: a file of weights is missing or damaged.
+    """
+    import keras
+
+    network = _saved(spec.model, shape, where) if spec.model else _of_the_zoo(spec, shape, where)
+    if spec.layer is None:
+        output = network.layers[-2].output if spec.model else network.output
+        return keras.Model(network.inputs, output, name="backbone")
+    try:
+        calls = find(network, spec.layer)
+    except BuildError as error:
+        raise BuildError(f"{where(('backbone', 'layer'))}: {error}") from error
+    tensors = list(_tensors(network, {path: call.nodes for path, call in calls.items()}).values())
+    if len(tensors) > 1:
+        vectors = [_vector(tensor, spec.pooling, f"pool_{place}") for place, tensor in enumerate(tensors)]
+        tensors = [keras.layers.Concatenate(name="features")(vectors)]
+    return keras.Model(network.inputs, tensors[0], name="backbone")
+
+
+def _of_the_zoo(spec: BackboneSpec, shape: tuple[Any, ...], where: Where) -> Any:
+    from kerasflow import zoo
+
+    weights = None if spec.weights == "none" else spec.weights
+    try:
+        return zoo.load(str(spec.name), weights=weights, input_shape=shape, include_top=False)
+    except BuildError as error:
+        raise BuildError(f"{where(('backbone',))}: {error}") from error
+
+
+def _saved(path: str, shape: tuple[Any, ...], where: Where) -> Any:
+    try:
+        network = load_network(path)
+    except BuildError as error:
+        raise BuildError(f"{where(('backbone', 'model'))}: {error}") from error
+    expected = tuple(getattr(network, "input_shape", ())[1:])
+    if len(expected) != len(shape) or any(
+        size not in (None, given) for size, given in zip(expected, shape, strict=True)
+    ):
+        raise BuildError(f"{where(('backbone', 'model'))}: {path} takes samples of shape {expected}, got {shape}")
+    thaw(network)  # what was frozen when it was saved is for the route to say
+    return network
+
+
+def _tensors(model: Any, wanted: Mapping[str, Nodes]) -> dict[str, Any]:
+    """What calls give, in a model or in models within it, as symbolic tensors that follow from the model's inputs."""
+    import keras
+
+    found = {path: nodes[0].outputs[0] for path, nodes in wanted.items() if len(nodes) == 1}
+    inside: dict[Any, dict[str, Nodes]] = defaultdict(dict)
+    for path, (node, *rest) in wanted.items():
+        if rest:
+            inside[node][path] = tuple(rest)
+    for node, within in inside.items():
+        outputs = _tensors(node.operation, within)
+        alone = len(within) == len(wanted)  # else the whole of it may be needed, too, and names are given once
+        name = node.operation.name if alone else f"{node.operation.name}_tapped"
+        part = keras.Model(node.operation.inputs, list(outputs.values()), name=name)
+        found |= zip(outputs, keras.tree.flatten(part(node.input_tensors)), strict=True)
+    return {path: found[path] for path in wanted}
+
+
+def _vector(tensor: Any, pooling: str, name: str) -> Any:
+    import keras
+
+    layers = keras.layers
+    pools = {
+        "avg": (layers.GlobalAveragePooling1D, layers.GlobalAveragePooling2D, layers.GlobalAveragePooling3D),
+        "max": (layers.GlobalMaxPooling1D, layers.GlobalMaxPooling2D, layers.GlobalMaxPooling3D),
+    }
+    axes = len(tensor.shape) - 2  # between the samples and the channels
+    if axes == 0:
+        return tensor
+    return pools[pooling][axes - 1](name=name)(tensor) if pooling in pools else layers.Flatten(name=name)(tensor)

@@ -16,6 +16,7 @@ from kerasflow.errors import RunError, TrainingError, did_you_mean, sentence
 from kerasflow.spec.catalogue import snake_case
 from kerasflow.training.history import History, Row
 from kerasflow.training.progress import Progress, Verbose
+from kerasflow.transfer.acceleration import accelerated, scikit_learns_own
 from kerasflow.transfer.cache import FeatureCache, Features, gigabytes
 from kerasflow.transfer.extraction import Extraction
 from kerasflow.transfer.freezing import count
@@ -36,7 +37,8 @@ def make_classifier(
         name: `svm` (linear unless `kernel`, `gamma`, `degree` or `coef0` is given or searched), or an estimator of
             scikit-learn's in snake case, such as `logistic_regression`.
         arguments: of its constructor.
-        grid: values to try by argument, by cross-validation in `FOLDS` folds.
+        grid: values to try by argument, by cross-validation in `FOLDS` folds; by scikit-learn-intelex if that is
+            installed.
         task: `binary`, `multiclass` or `regression`.
         seed: of whatever it draws.
 
@@ -56,9 +58,9 @@ def make_classifier(
         if argument not in known:
             raise TrainingError(f"classifier: {name} has no argument {argument!r}{did_you_mean(argument, known)}")
     seeded = {"random_state": seed} if "random_state" in known else {}
-    estimator = make_pipeline(StandardScaler(), made(**seeded | dict(arguments)))
     if not grid:
-        return estimator
+        return make_pipeline(StandardScaler(), made(**seeded | dict(arguments)))
+    estimator = make_pipeline(StandardScaler(), accelerated(made)(**seeded | dict(arguments)))
     step = estimator.steps[-1][0]
     return GridSearchCV(estimator, {f"{step}__{name}": list(values) for name, values in grid.items()}, cv=FOLDS)
 
@@ -170,7 +172,7 @@ class FeatureTrainer:
         shown.say(f"They are there after {computed:.3g} s; now fitting {_title(self.classifier)}.")
         with _refusals_of(self.classifier):
             fitted = self.classifier.fit(features, y)
-        self.fitted = getattr(fitted, "best_estimator_", fitted)
+            self.fitted = scikit_learns_own(getattr(fitted, "best_estimator_", fitted), features, y)
         row: Row = {"epoch": 1, self._score: self._scored(features, y)}
         if validation is not None:
             row[f"val_{self._score}"] = self.evaluate(model, *validation)[self._score]

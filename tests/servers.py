@@ -182,7 +182,7 @@ def postgresql(binaries: Path) -> Iterator[str]:
                 assert server.poll() is None, Path(place, "log").read_text()
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
-            yield f"postgresql://kerasflow:secret@127.0.0.1:{port}/postgres"
+            yield f"postgresql+psycopg2://kerasflow:secret@127.0.0.1:{port}/postgres"
         finally:
             server.send_signal(signal.SIGINT)
             server.wait(30)

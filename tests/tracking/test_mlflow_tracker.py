@@ -66,16 +66,16 @@ def test_several_first_runs_at_once_make_one_store_and_say_nothing(tmp_path: Pat
             stderr=subprocess.PIPE,
             text=True,
         )
-        for index in range(4)
+        for index in range(8)
     ]
     said = [process.communicate(timeout=120) for process in started]
-    assert [process.returncode for process in started] == [0] * 4, said
-    assert said == [("", "")] * 4
+    assert [process.returncode for process in started] == [0] * 8, said
+    assert said == [("", "")] * 8
     client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db")
     experiment = client.get_experiment_by_name("digits")
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id])
-    assert sorted(run.info.run_name for run in runs) == [f"run-{index}" for index in range(4)]
+    assert sorted(run.info.run_name for run in runs) == [f"run-{index}" for index in range(8)]
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert experiment.artifact_location == str(tmp_path / "mlruns" / "digits")
 

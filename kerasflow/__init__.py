@@ -26,6 +26,7 @@ _HOME = {
     "RunResult": "kerasflow.experiment",
     "SpecError": "kerasflow.errors",
     "Tracking": "kerasflow.estimators.recording",
+    "TrackingCallback": "kerasflow.callback",
     "TrackingError": "kerasflow.errors",
     "TransferClassifier": "kerasflow.estimators.transfer",
     "Trainer": "kerasflow.training.trainer",
@@ -56,6 +57,7 @@ __all__ = sorted(_HOME)
 if TYPE_CHECKING:
     from kerasflow import zoo as zoo
     from kerasflow.builders.describe import describe as describe
+    from kerasflow.callback import TrackingCallback as TrackingCallback
     from kerasflow.comparison import compare as compare
     from kerasflow.errors import BuildError as BuildError
     from kerasflow.errors import DataError as DataError

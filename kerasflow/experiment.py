@@ -83,7 +83,6 @@ def run(
     """
     from kerasflow.data import load
     from kerasflow.tracking.folder import RunFolder
-    from kerasflow.tracking.journal_tracker import JournalTracker
     from kerasflow.training.distribution import joined
 
     spec = load_spec(source, overrides)
@@ -94,7 +93,7 @@ def run(
         return _follow(Path(root), spec, data, model, trainer)
     store = store_for(spec.track.uri)
     folder = RunFolder.create(Path(root), spec.experiment, spec.name)
-    record = Record(JournalTracker(folder), spec, data)
+    record = Record.of(folder, spec, data)
     with recorded(folder, store) as delivery:
         with truthful_status(record.tracker):
             record.begin(_engine(trainer, model, data))
@@ -120,7 +119,6 @@ def resume(folder: str | Path, *, verbose: Verbose = "auto") -> RunResult:
     """
     from kerasflow.data import load
     from kerasflow.tracking.folder import RunFolder
-    from kerasflow.tracking.journal_tracker import JournalTracker
     from kerasflow.training.distribution import devices_for, joined
 
     opened = RunFolder.open(folder)
@@ -138,7 +136,7 @@ def resume(folder: str | Path, *, verbose: Verbose = "auto") -> RunResult:
         model, trainer = assemble(spec, data, verbose, strategy)
         if not trainer.is_chief:
             return _follow(opened.directory, spec, data, model, trainer, checkpoints)
-        record = Record(JournalTracker(opened), spec, data)
+        record = Record.of(opened, spec, data)
         with truthful_status(record.tracker):
             record.go_on(rows or [])
             result = _complete(record, model, trainer, sum(row["seconds"] for row in rows or []))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kerasflow.tracking.folder import RunFolder
     from kerasflow.tracking.journal_tracker import JournalTracker
     from kerasflow.tracking.port import Context
+    from kerasflow.tracking.system import SystemMetrics
     from kerasflow.training.history import History, Row
     from kerasflow.training.port import Training
 
@@ -88,6 +89,15 @@ class Record:
     tracker: JournalTracker
     spec: ExperimentSpec
     data: Data
+    system: SystemMetrics | None
+
+    @classmethod
+    def of(cls, folder: RunFolder, spec: ExperimentSpec, data: Data) -> Record:
+        """The record in a run's folder."""
+        from kerasflow.tracking.journal_tracker import JournalTracker
+        from kerasflow.tracking.system import SystemMetrics
+
+        return cls(JournalTracker(folder), spec, data, SystemMetrics() if spec.track.system_metrics else None)
 
     def begin(self, engine: str) -> None:
         """What is known before the first epoch."""
@@ -129,6 +139,8 @@ class Record:
     def epoch(self, row: dict[str, Any]) -> None:
         """An epoch's row of the history."""
         self.tracker.epoch(row)
+        if self.system is not None and (taken := self.system()):
+            self.tracker.log_metrics(taken, row["epoch"])
 
     def end(self, trainer: Training, model: keras.Model, history: History, metrics: dict[str, float]) -> None:
         """The trained model, its numbers and figures; the run is FINISHED then."""

@@ -21,6 +21,22 @@ def signature_of(model: keras.Model, example: Any) -> dict[str, Sequence[Tensor]
     return {"inputs": _tensors(example, model, "inputs"), "outputs": _tensors(outputs, model, "outputs")}
 
 
+def graph_signature(model: keras.Model) -> dict[str, Sequence[Tensor]] | None:
+    """The same without samples, from a model's graph; None if it has none."""
+    import keras
+
+    if not getattr(model, "inputs", None) or not getattr(model, "outputs", None):
+        return None
+    return {side: _symbols(keras.tree.flatten(getattr(model, side))) for side in ("inputs", "outputs")}
+
+
+def _symbols(tensors: Sequence[Any]) -> list[Tensor]:
+    alone = len(tensors) == 1
+    return [
+        Tensor(None if alone else one.name, one.dtype, [-1, *(size or -1 for size in one.shape[1:])]) for one in tensors
+    ]
+
+
 def _tensors(values: Any, model: keras.Model, side: Literal["inputs", "outputs"]) -> list[Tensor]:
     """One tensor, or several by the names of the model's own."""
     import numpy as np

@@ -30,9 +30,11 @@ class TrackSpec(Part):
     Attributes:
         uri: MLflow's tracking store, such as `sqlite:///mlflow.db` or `http://host:5000`; `none` records in the run
             folder alone; `auto` is MLFLOW_TRACKING_URI where that is set, else `sqlite:///mlflow.db`.
+        system_metrics: whether the machine's load and memory are curves, too.
     """
 
     uri: Annotated[str, Field(min_length=1)] = "auto"
+    system_metrics: bool = True
 
 
 class ExperimentSpec(Part):

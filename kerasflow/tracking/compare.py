@@ -13,7 +13,7 @@ from kerasflow.columns import higher_is_better
 from kerasflow.errors import RunError
 from kerasflow.tracking.delivery import recorded_in
 from kerasflow.tracking.folder import RunFolder
-from kerasflow.tracking.record import metrics_of, params_of
+from kerasflow.tracking.journal_tracker import told_by
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +31,7 @@ class ComparedRun:
         stop_reason: why it stopped, in a sentence.
         run_id: of the tracking store.
         params: what was wanted, flat.
-        metrics: those that it ended with, by name; its last epoch's, with those of `metrics.json`.
+        metrics: those that it ended with, by name: its last epoch's, and what was measured of the whole.
         rows: its history, one dict an epoch.
     """
 
@@ -107,8 +107,7 @@ def compare(folders: Sequence[RunFolder]) -> Comparison:
 
 
 def _read(folder: RunFolder, shared_name: bool) -> ComparedRun:
-    status = folder.status
-    rows = folder.rows
+    status, told = folder.status, told_by(folder)
     return ComparedRun(
         label=f"{status.name} {folder.directory.name.rsplit('-', 1)[-1]}" if shared_name else status.name,
         name=status.name,
@@ -116,30 +115,10 @@ def _read(folder: RunFolder, shared_name: bool) -> ComparedRun:
         status=status.state,
         stop_reason=status.reason,
         run_id=recorded_in(folder)[1],
-        params=params_of(_document(folder)),
-        metrics=(metrics_of(rows[-1]) if rows else {}) | _final_metrics(folder),
-        rows=rows,
+        params=told.params,
+        metrics=told.metrics,
+        rows=told.rows,
     )
-
-
-def _document(folder: RunFolder) -> dict[str, Any]:
-    import yaml
-
-    try:
-        document = yaml.safe_load(folder.read_text("spec.yaml"))
-    except yaml.YAMLError as error:
-        raise RunError(f"{folder.path('spec.yaml')}: is not YAML ({error})") from error
-    if not isinstance(document, dict):
-        raise RunError(f"{folder.path('spec.yaml')}: expected a mapping, got {type(document).__name__}")
-    return document
-
-
-def _final_metrics(folder: RunFolder) -> dict[str, float]:
-    """A run that has not ended, or failed, has no metrics file."""
-    if not (folder.directory / "metrics.json").exists():
-        return {}
-    given = folder.read_json("metrics.json")
-    return {key: float(value) for key, value in given.items() if isinstance(value, int | float)}
 
 
 def _differing(runs: Sequence[ComparedRun]) -> tuple[str, ...]:

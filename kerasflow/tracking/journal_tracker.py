@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,45 @@ class JournalTracker:
             return {"path": path.relative_to(self.folder.directory).as_posix(), "sha256": digest_of(path)}
         except OSError as error:
             raise RunError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+@dataclass
+class Told:
+    """What a journal says of its run, as it stands.
+
+    Attributes:
+        params, tags: flat.
+        metrics: each one's last value, by the name under which it is tracked.
+        rows: the history's epochs; of those that a resumed run computed again, the last ones.
+    """
+
+    params: dict[str, Any] = field(default_factory=dict)
+    tags: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+
+def told_by(folder: RunFolder) -> Told:
+    """Reads a run's journal once.
+
+    Raises:
+        RunError: it cannot be read.
+    """
+    told = Told()
+    for event in folder.journal.read():
+        if event.kind == "start":
+            told.params = event.facts["params"]
+        if event.kind in ("start", "set_tags"):
+            told.tags |= event.facts["tags"]
+        elif event.kind == "epoch":
+            told.rows.append(event.facts["row"])
+        elif event.kind == "go_back":
+            del told.rows[event.facts["epochs"] :]
+        elif event.kind == "log_curves":
+            told.metrics |= event.facts["metrics"]
+    if told.rows:
+        told.metrics = metrics_of(told.rows[-1]) | told.metrics
+    return told
 
 
 def runs_of(events: Iterable[Event]) -> Iterable[list[Event]]:

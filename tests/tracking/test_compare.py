@@ -13,14 +13,13 @@ from kerasflow.tracking.journal_tracker import JournalTracker
 
 def _run(root: Path, name: str, rate: float, losses: list[float], accuracy: float | None) -> RunFolder:
     folder = RunFolder.create(root, "rates", name)
-    folder.write_text(
-        "spec.yaml",
-        f"experiment: rates\nname: {name}\nseed: 0\ntrain: {{optimizer: {{sgd: {{learning_rate: {rate}}}}}}}\n",
-    )
+    tracker = JournalTracker(folder)
+    params = {"seed": 0, "train/optimizer/sgd/learning_rate": rate}
+    tracker.start("rates", name, params, {})
     for epoch, loss in enumerate(losses, start=1):
-        JournalTracker(folder).epoch({"epoch": epoch, "loss": loss, "val_loss": 2 * loss})
+        tracker.epoch({"epoch": epoch, "loss": loss, "val_loss": 2 * loss})
     if accuracy is not None:
-        folder.write_json("metrics.json", {"test/accuracy": accuracy})
+        tracker.log_metrics({"test/accuracy": accuracy}, 0)
         folder.set_status("FINISHED", "epochs: all done")
     return folder
 
@@ -78,8 +77,7 @@ def test_no_run_or_a_broken_one(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no run to compare"):
         compare([])
     folder = RunFolder.create(tmp_path, "rates", "broken")
-    with pytest.raises(RunError, match=r"spec\.yaml"):
-        compare([folder])
-    folder.write_text("spec.yaml", "a: [")
-    with pytest.raises(RunError, match="is not YAML"):
+    assert compare([folder]).runs[0].metrics == {}, "a run that has just begun"
+    folder.journal.path.write_text("a: [\n")
+    with pytest.raises(RunError, match=r"journal\.jsonl: holds what is no event"):
         compare([folder])

@@ -1,0 +1,200 @@
+"""`kf.TrackingCallback`: the record of an experiment for a model that is trained by Keras' own `fit`."""
+
+from __future__ import annotations
+
+import atexit
+import sys
+import time
+import traceback
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from kerasflow.recording import recorded, store_for
+from kerasflow.signature import graph_signature
+from kerasflow.tracking.environment import environment_text, git_tags
+from kerasflow.tracking.folder import RunFolder
+from kerasflow.tracking.journal_tracker import JournalTracker
+from kerasflow.tracking.record import metrics_of, params_of
+from kerasflow.tracking.system import SystemMetrics
+from kerasflow.training.history import History
+
+
+class TrackingCallback(keras.callbacks.Callback):
+    """Records what `model.fit` does: in a run folder below `runs/`, and from there in MLflow.
+
+    Several calls of `fit` with the same callback are stages of one run, whose epochs are counted on. The run is
+    FINISHED when a `fit` returns, RUNNING again while another goes on, and FAILED or KILLED if the script ends within
+    one.
+
+    Args:
+        experiment: the name that runs to be compared share.
+        name: the run's own.
+        uri: MLflow's tracking store; `auto` is MLFLOW_TRACKING_URI where that is set, else `sqlite:///mlflow.db`;
+            `none` records in the run folder alone.
+        params: what else is to be compared by, such as `{"data/augmented": True}`; dicts in it become paths.
+        root: run folders are made below it.
+        system_metrics: whether the machine's load and memory are curves, too.
+
+    Attributes:
+        folder: the run folder; None before the first `fit`.
+        run_id: MLflow's; empty while it has not answered.
+
+    Raises:
+        TrackingError: no tracking store can be where one is wanted.
+
+    Example:
+        >>> tracking = kf.TrackingCallback("digits", "two stages")
+        >>> model.fit(x, y, epochs=5, callbacks=[tracking])
+    """
+
+    def __init__(
+        self,
+        experiment: str,
+        name: str = "run",
+        *,
+        uri: str = "auto",
+        params: Mapping[str, Any] | None = None,
+        root: str | Path = "runs",
+        system_metrics: bool = True,
+    ) -> None:
+        super().__init__()
+        self.experiment, self.name, self.root = experiment, name, Path(root)
+        self.given = dict(params or {})
+        self._store = store_for(uri)
+        self._system = SystemMetrics() if system_metrics else None
+        self._tracker: JournalTracker | None = None
+        self._delivery: Any = None
+        self._held = ExitStack()
+        self._began = 0.0
+
+    @property
+    def folder(self) -> Path | None:
+        return None if self._tracker is None else self._tracker.folder.directory
+
+    @property
+    def run_id(self) -> str:
+        return "" if self._delivery is None else str(self._delivery.run_id)
+
+    # ---- what Keras calls ------------------------------------------------------------------------------------------
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self._interrupted("the fit before did not come to its end")
+        goes_on = self._tracker is not None
+        folder = self._tracker.folder if self._tracker else RunFolder.create(self.root, self.experiment, self.name)
+        self._tracker = JournalTracker(folder)
+        self._delivery = self._held.enter_context(recorded(folder, self._store))
+        atexit.register(self._at_exit)
+        if goes_on:
+            self._tracker.resume(self._tracker.run_id)
+            folder.set_status("RUNNING")
+        else:
+            self._describe(self._tracker)
+        self._rows = folder.rows
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._began = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        assert self._tracker is not None
+        number = max(epoch + 1, self._rows[-1]["epoch"] + 1 if self._rows else 1)
+        numbers = {key: float(value) for key, value in (logs or {}).items() if key != "epoch"}
+        optimizer = self.model.optimizer
+        row = {"epoch": number, **numbers, "updates": int(optimizer.iterations), "lr": float(optimizer.learning_rate)}
+        row["seconds"] = time.perf_counter() - self._began
+        self._rows.append(row)
+        self._tracker.epoch(row)
+        if self._system is not None and (taken := self._system()):
+            self._tracker.log_metrics(taken, number)
+
+    def on_train_end(self, logs: Any = None) -> None:
+        assert self._tracker is not None
+        tracker, folder = self._tracker, self._tracker.folder
+        stopped = "a callback stopped it" if self.model.stop_training else "all epochs are completed"
+        history = History(self._rows, f"{stopped}, after epoch {self._rows[-1]['epoch'] if self._rows else 0}")
+        best = {f"best/{key.replace('/', '_')}": value for key, value in metrics_of(history.best).items()}
+        tracker.log_metrics({"best/epoch": float(history.best_epoch)} | _chosen(best), 0)
+        tracker.set_tags({"stop_reason": history.stop_reason})
+        self._keep_files(tracker, history)
+        tracker.end("FINISHED")
+        folder.set_status("FINISHED", history.stop_reason)
+        self._close()
+
+    # ---- how -------------------------------------------------------------------------------------------------------
+
+    def _describe(self, tracker: JournalTracker) -> None:
+        """What is known before the first epoch."""
+        folder, model = tracker.folder, self.model
+        params = {
+            "model": model.name,
+            "parameters": model.count_params(),
+            "loss": _named(model.loss),
+            "optimizer": {type(model.optimizer).__name__: _plain(model.optimizer.get_config())},
+            **{key: self.params[key] for key in ("epochs", "steps") if self.params.get(key) is not None},
+            **self.given,
+        }
+        tags = {"engine": "keras", "run_folder": str(folder), **git_tags()}
+        tracker.start(self.experiment, self.name, params_of(params), tags)
+        tracker.log_artifact(folder.write_text("environment.txt", environment_text()))
+
+    def _keep_files(self, tracker: JournalTracker, history: History) -> None:
+        from kerasflow.viz.style import save
+
+        folder = tracker.folder
+        with folder.writing("history.csv") as path:
+            history.to_frame().to_csv(path)
+        with folder.writing("figures/cost_curve.png") as path:
+            save(history.plot(), path)
+        with folder.writing("model.keras") as path:
+            self.model.save(path)
+        tracker.log_artifact(folder.path("history.csv"))
+        tracker.log_image("cost_curve", folder.path("figures/cost_curve.png"), len(history.rows))
+        signature = graph_signature(self.model)
+        if signature is None:  # a model that computes by code of its own has no tensors to be named
+            tracker.log_artifact(folder.path("model.keras"))
+        else:
+            tracker.log_model(folder.path("model.keras"), signature)
+
+    def _interrupted(self, why: str) -> None:
+        """Says how a `fit` ended that did not return."""
+        if self._tracker is None or self._tracker.folder.status.state != "RUNNING":
+            return
+        error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+        killed = isinstance(error, KeyboardInterrupt)
+        detail = "Ctrl-C" if killed else f"{type(error).__name__}: {error}" if error is not None else why
+        if error is not None and not killed:
+            trace = "".join(traceback.format_exception(error))
+            self._tracker.log_artifact(self._tracker.folder.write_text("traceback.txt", trace))
+        self._tracker.set_tags({"status_detail": detail})
+        self._tracker.end("KILLED" if killed else "FAILED")
+        self._tracker.folder.set_status("KILLED" if killed else "FAILED", detail)
+        self._close()
+
+    def _at_exit(self) -> None:
+        self._interrupted("the script ended within a fit")
+
+    def _close(self) -> None:
+        atexit.unregister(self._at_exit)
+        self._held.close()
+
+
+def _chosen(best: Mapping[str, float]) -> dict[str, float]:
+    return {key: value for key, value in best.items() if key.startswith(("best/train_", "best/val_"))}
+
+
+def _named(loss: Any) -> Any:
+    return getattr(loss, "name", None) or getattr(loss, "__name__", None) or str(loss)
+
+
+def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
+    """An optimizer's settings that are plain values; a schedule by its own settings."""
+    found = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            value = {str(value.get("class_name")): _plain(value.get("config", {}))}
+        if value is not None and key != "name":
+            found[key] = value
+    return found

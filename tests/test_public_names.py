@@ -43,8 +43,9 @@ PUBLIC = {
     "save",
     "single_layer",
     "stop",
-    "zoo",
     "taps",
+    "transfer",
+    "zoo",
 }
 
 

@@ -51,6 +51,21 @@ class Fit(Protocol):
 Prepare = Callable[[Job, int], Fit]
 
 
+def repeated(call: Callable[[], Any], engine: str = "", keeps: Any = None) -> Fit:
+    """A fit whose epochs are calls of something else.
+
+    Args:
+        keeps: lives as long as the fit does.
+    """
+
+    def fit(epochs: int, mark: Mark | None = None, kept: Any = keeps) -> str:
+        for _ in range(epochs):
+            call()
+        return engine
+
+    return fit
+
+
 def kerasflow_fit(job: Job, seed: int) -> Fit:
     """`kf.fit`, its engine left to choose for itself."""
     from kerasflow import fit as train

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from contenders import Fit, Job, Mark
+from contenders import Fit, Job, Mark, repeated
 
 GRID = {"rate": (0.001, 0.003, 0.01), "units": (32, 64), "batch_size": (32, 64)}
 FOLDS_OF_THE_GRID, FOLDS = 5, 10
@@ -95,13 +95,7 @@ def _predicting(make: Make, job: Job) -> Fit:
     estimator = make(1)[0].fit(x, y)
     row = x[:1]
     estimator.predict(row)
-
-    def fit(epochs: int, mark: Mark | None = None) -> str:
-        for _ in range(epochs):
-            estimator.predict(row)
-        return _engine(estimator)
-
-    return fit
+    return repeated(lambda: estimator.predict(row), _engine(estimator))
 
 
 def kerasflow_search(job: Job, seed: int) -> Fit:

@@ -17,11 +17,24 @@ from estimators import (
     sklearn_search,
     skorch_search,
 )
+from features import (
+    bfloat16_features,
+    keras_blocks,
+    keras_features,
+    keras_head,
+    kerasflow_blocks,
+    kerasflow_cached,
+    kerasflow_caching,
+    kerasflow_features,
+    kerasflow_head,
+    openvino_features,
+)
 from measures import Contender, Measure, peak_memory, per_call, per_update, whole_fit
-from tasks import CNN, MLP, MOBILENET
+from tasks import CNN, MLP, MOBILENET, MOBILENET_160, RESNET
 
 KERAS, SKLEARN, TORCH = "Keras' fit", "MLPClassifier", "torch loop"
 SCIKERAS, SKORCH = "SciKeras", "skorch"
+PREDICT = "Keras' predict"
 _NEEDS = {TORCH: "torch", SCIKERAS: "scikeras", SKORCH: "skorch"}
 
 
@@ -70,9 +83,9 @@ class Row:
         peers = tuple(replace(peer, contender=_short(peer.contender)) for peer in self.peers)
         return replace(self, ours=_short(self.ours), peers=peers, rounds=2)
 
-    def without(self, names: set[str]) -> Row:
-        """The same row without these contenders."""
-        return replace(self, peers=tuple(peer for peer in self.peers if peer.contender.name not in names))
+    def without(self, modules: set[str]) -> Row:
+        """The same row without peers that need these."""
+        return replace(self, peers=tuple(peer for peer in self.peers if peer.contender.needs not in modules))
 
 
 def _short(contender: Contender) -> Contender:
@@ -80,8 +93,8 @@ def _short(contender: Contender) -> Contender:
     return replace(contender, job=job, epochs=1)
 
 
-def _ours(job: Job, epochs: int, prepare: Prepare = kerasflow_fit) -> Contender:
-    return Contender("kerasflow", prepare, job, epochs)
+def _ours(job: Job, epochs: int, prepare: Prepare = kerasflow_fit, needs: str = "") -> Contender:
+    return Contender("kerasflow", prepare, job, epochs, needs)
 
 
 def _peer(
@@ -96,11 +109,19 @@ _SMALL_CNN = Job(CNN, samples=1280, batch_size=64)
 _MOBILENET = Job(MOBILENET, samples=192, batch_size=32)
 _WINDOW = Job(CNN, samples=1024, batch_size=512, micro_batch_size=32)
 _TABLE = Job(MLP, samples=1797, batch_size=32)
+_PICTURES = Job(MOBILENET_160, samples=256, batch_size=32)
+_LARGER_PICTURES = replace(_PICTURES, task=RESNET)
+_HEAD = Job(MOBILENET, samples=256, batch_size=32)
 _WINDOW_MOBILENET = replace(_WINDOW, task=MOBILENET)
 
 
 def _at_once(job: Job) -> Job:
     return replace(job, micro_batch_size=None)
+
+
+def _by_openvino(key: str, work: str, job: Job, ours: Prepare, reach: float, rounds: int) -> Row:
+    predict = _peer(PREDICT, keras_features, job, 1, reach)
+    return Row(key, work, per_call, _ours(job, 1, ours, "openvino"), (predict,), rounds=rounds)
 
 
 # Epochs differ between contenders so that each measurement takes about as long: a second or so.
@@ -234,6 +255,54 @@ ROWS = (
             _peer(SCIKERAS, scikeras_row, _TABLE, 15, reach=20),
             _peer(SKLEARN, sklearn_row, _TABLE, 2000),
         ),
+    ),
+    Row(
+        "features-mobilenet",
+        "features of 256 images, MobileNetV2, 160×160, preprocessing included",
+        per_call,
+        _ours(_PICTURES, 1, kerasflow_features),
+        (_peer(PREDICT, keras_features, _PICTURES, 1, reach=1.15),),
+        rounds=7,
+    ),
+    _by_openvino("features-mobilenet-openvino", "the same by OpenVINO, float32", _PICTURES, openvino_features, 2, 7),
+    _by_openvino("features-mobilenet-bfloat16", "the same by OpenVINO, bfloat16", _PICTURES, bfloat16_features, 4, 7),
+    Row(
+        "features-resnet",
+        "features of 256 images, ResNet50, 224×224, preprocessing included",
+        per_call,
+        _ours(_LARGER_PICTURES, 1, kerasflow_features),
+        (_peer(PREDICT, keras_features, _LARGER_PICTURES, 1, reach=1.15),),
+        rounds=5,
+    ),
+    _by_openvino(
+        "features-resnet-openvino", "the same by OpenVINO, float32", _LARGER_PICTURES, openvino_features, 1.3, 5
+    ),
+    _by_openvino(
+        "features-resnet-bfloat16", "the same by OpenVINO, bfloat16", _LARGER_PICTURES, bfloat16_features, 2.5, 5
+    ),
+    Row(
+        "features-blocks",
+        "what MobileNetV2's 16 blocks give, averaged, of 64 images of 160×160",
+        per_call,
+        _ours(replace(_PICTURES, samples=64), 2, kerasflow_blocks),
+        (_peer(f"{PREDICT}, a layer each", keras_blocks, replace(_PICTURES, samples=64), 1, reach=8),),
+        rounds=5,
+    ),
+    Row(
+        "features-cached",
+        "features of 256 images, MobileNetV2, 160×160, that are in the cache",
+        per_call,
+        _ours(_PICTURES, 20, kerasflow_cached),
+        (_peer("their first extraction", kerasflow_caching, _PICTURES, 1, reach=50),),
+        rounds=5,
+    ),
+    Row(
+        "stage-frozen",
+        "a stage of 10 epochs in which MobileNetV2, 96×96, is frozen and a head learns from 256 images: a whole fit",
+        whole_fit,
+        _ours(_HEAD, 10, kerasflow_head),
+        (_peer(f"{KERAS}, the backbone frozen", keras_head, _HEAD, 10, reach=3),),
+        rounds=5,
     ),
 )
 

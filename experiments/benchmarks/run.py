@@ -1,6 +1,7 @@
 """Measures kerasflow against its peers, prints the table, and writes results.json and the README's table.
 
 python experiments/benchmarks/run.py             # the whole table
+python experiments/benchmarks/run.py --only a b  # rows of the table; the others stay as they were measured
 python experiments/benchmarks/run.py --quick     # whether the scripts work; writes nothing
 python experiments/benchmarks/run.py --render    # the table of results.json again, with the remarks as they are now
 """
@@ -23,28 +24,28 @@ from measures import Reading
 from rich.console import Console
 from rounds import ProcessDied, measured
 from rows import ROWS, Row
-from summary import Readings, lines
+from summary import Measured, Results, lines, renewed
 from table import about, markdown, remarks, terminal
 
 HERE = Path(__file__).parent
 RESULTS, README = HERE / "results.json", HERE / "README.md"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
-PACKAGES = ("kerasflow", "keras", "tensorflow", "scikit-learn", "scikeras", "skorch", "torch", "numpy")
+PACKAGES = ("kerasflow", "keras", "tensorflow", "openvino", "scikit-learn", "scikeras", "skorch", "torch", "numpy")
 console = Console(highlight=False)
 
 
 def main() -> None:
     """Parses the command line and does what it says."""
     asked = _arguments()
-    if asked.render:
-        results = json.loads(RESULTS.read_text(encoding="utf-8"))
-    else:
-        rows = [row for row in ROWS if asked.only is None or row.key in asked.only]
-        results = _measure([row.quick() for row in rows] if asked.quick else rows)
-    _show(results)
-    if asked.quick or asked.only:
-        console.print("Nothing written: only a whole run is.")
+    rows = [row for row in ROWS if asked.only is None or row.key in asked.only]
+    found = {} if asked.render else _measure([row.quick() for row in rows] if asked.quick else rows)
+    if asked.quick:
+        _show(found)
+        console.print("Nothing written: these figures mean nothing.")
         return
+    kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    results = renewed(kept, found)
+    _show(results if asked.render else found)
     RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     _write_readme(results)
     console.print(f"Written: {_near(RESULTS)} and the table of {_near(README)}")
@@ -59,35 +60,34 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _measure(rows: list[Row]) -> dict[str, Any]:
+def _measure(rows: list[Row]) -> Results:
     # What the processes inherit: no GPU, and no TensorFlow that talks. Threads are each framework's own choice.
     os.environ |= {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
     load = os.getloadavg()[0]
     if load > 0.5:
         console.print(f"Other processes are at work (load {load:.1f}): the figures may mislead, torch's most of all.")
-    peers = [peer.contender for row in rows for peer in row.peers]
-    wanted = sorted({peer.needs for peer in peers if peer.needs and importlib.util.find_spec(peer.needs) is None})
-    missing = {peer.name for peer in peers if peer.needs in wanted}
+    contenders = [contender for row in rows for contender in row.contenders]
+    wanted = sorted({one.needs for one in contenders if one.needs and importlib.util.find_spec(one.needs) is None})
     if wanted:
         console.print(f"Not installed, so their lines are left out: `pip install {' '.join(wanted)}` brings them.")
+    possible = [row.without(set(wanted)) for row in rows if row.ours.needs not in wanted]
+    return {row.key: _measured(row) for row in possible if row.peers}
+
+
+def _measured(row: Row) -> Measured:
+    """A row's readings, and where and when they were taken."""
     started, busy, own = time.monotonic(), _busy(), _own()
-    found = {row.key: _readings(row.without(missing)) for row in rows}
-    took = time.monotonic() - started
-    others = max(0.0, (_busy() - busy) - (_own() - own)) / took
-    return {
-        "run": {"date": datetime.now(UTC).date().isoformat(), "minutes": took / 60, "others": others},
-        "machine": _machine(),
-        "versions": {name: version(name) for name in PACKAGES if importlib.util.find_spec(_module(name))},
-        "rows": found,
-    }
-
-
-def _readings(row: Row) -> Readings:
-    started = time.monotonic()
     with console.status(row.key) as status:
         found = measured(row, lambda what: status.update(f"{row.key}: {what}"))
-    console.print(f"{row.key}: {row.rounds} rounds in {time.monotonic() - started:.0f} s")
-    return {name: _by_quantity(readings) for name, readings in found.items()}
+    took = time.monotonic() - started
+    console.print(f"{row.key}: {row.rounds} rounds in {took:.0f} s")
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "others": max(0.0, (_busy() - busy) - (_own() - own)) / took,
+        "machine": _machine(),
+        "versions": {name: version(name) for name in PACKAGES if importlib.util.find_spec(_module(name))},
+        "readings": {name: _by_quantity(readings) for name, readings in found.items()},
+    }
 
 
 def _by_quantity(readings: list[Reading]) -> dict[str, Any]:
@@ -115,17 +115,20 @@ def _own() -> float:
     return times.user + times.system + times.children_user + times.children_system
 
 
-def _show(results: dict[str, Any]) -> None:
-    found = lines(results["rows"])
+def _show(results: Results) -> None:
+    found = lines(results)
     console.print(terminal(found, console.width))
-    for remark in remarks(found):
+    for remark in [*remarks(found), *about(results)]:
         console.print(f"- {remark}")
-    console.print(about(results))
 
 
-def _write_readme(results: dict[str, Any]) -> None:
-    found = lines(results["rows"])
-    parts = [about(results), markdown(found), "\n".join(f"- {remark}" for remark in remarks(found))]
+def _write_readme(results: Results) -> None:
+    found = lines(results)
+    parts = [
+        "\n".join(f"- {told}" for told in about(results)),
+        markdown(found),
+        "\n".join(f"- {remark}" for remark in remarks(found)),
+    ]
     before, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
     after = rest.partition(END)[2]
     text = "\n\n".join(part for part in parts if part)

@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from rows import REMARKS, ROWS, Peer, Row
 
 Readings = dict[str, dict[str, Any]]  # by contender: each quantity's values by round, and kerasflow's engine
+
+
+class Measured(TypedDict):
+    """A row as it was measured.
+
+    Attributes:
+        date: of the day, in UTC.
+        others: processor seconds a second that other processes took meanwhile.
+        machine: `cpu`, `cores`, `memory` in bytes, `system`.
+        versions: of packages, by their names.
+    """
+
+    date: str
+    others: float
+    machine: dict[str, Any]
+    versions: dict[str, str]
+    readings: Readings
+
+
+Results = dict[str, Measured]  # by the row's key
 
 
 @dataclass(frozen=True)
@@ -55,13 +75,20 @@ class Line:
         return REMARKS.get((self.row.key, self.peer.contender.name), "") if self.missed_by else ""
 
 
-def lines(results: dict[str, Readings]) -> list[Line]:
+def renewed(kept: Results, found: Results) -> Results:
+    """What has been measured now, and of the table's other rows what was before, in the table's order."""
+    every = kept | found
+    return {row.key: every[row.key] for row in ROWS if row.key in every}
+
+
+def lines(results: Results) -> list[Line]:
     """The table's lines for what has been measured, in the table's order."""
     return [
-        _line(row, peer, results[row.key])
+        _line(row, peer, results[row.key]["readings"])
         for row in ROWS
+        if row.key in results
         for peer in row.peers
-        if peer.contender.name in results.get(row.key, {})
+        if peer.contender.name in results[row.key]["readings"]
     ]
 
 

@@ -10,7 +10,7 @@ from rich import box
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
-from summary import Line, Spread
+from summary import Line, Measured, Results, Spread
 
 _UNITS = {"wall": ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")), "memory": ((1e6, "MB"),)}
 _COLUMNS = ("against", "theirs", "ratio", "CPU", "reach", "aim", "target")
@@ -30,19 +30,19 @@ def terminal(lines: list[Line], width: int) -> Group:
         for line in peers:
             missed = line.missed_by and line.peer.reach is not None
             table.add_row(*_cells(line), style="red" if missed else "")
-        parts += [Text.assemble(f"{row.work}: kerasflow ", (_ours(peers[0]), "bold")), table]
+        parts += [Text.assemble(f"{row.key}: {row.work}: kerasflow ", (_ours(peers[0]), "bold")), table]
     return Group(*parts)
 
 
 def markdown(lines: list[Line]) -> str:
     """One table for all rows."""
     table = [
-        ["work", "kerasflow", *_COLUMNS],
-        ["---", "---:", *("---" if name in _TEXTS else "---:" for name in _COLUMNS)],
+        ["row", "work", "kerasflow", *_COLUMNS],
+        ["---", "---", "---:", *("---" if name in _TEXTS else "---:" for name in _COLUMNS)],
     ]
     for row, group in groupby(lines, key=lambda line: line.row):
         for index, line in enumerate(group):
-            first = ["", ""] if index else [row.work, _ours(line)]
+            first = ["", "", ""] if index else [row.key, row.work, _ours(line)]
             table.append([*first, *_cells(line)])
     return "\n".join(f"| {' | '.join(cells)} |" for cells in table)
 
@@ -56,16 +56,27 @@ def remarks(lines: list[Line]) -> list[str]:
     ]
 
 
-def about(results: dict[str, Any]) -> str:
-    """Where and when, and the versions of everybody."""
-    machine, versions, run = results["machine"], results["versions"], results["run"]
-    names = ", ".join(f"{name} {version}" for name, version in versions.items())
+def about(results: Results) -> list[str]:
+    """Where and when, and the versions of everybody: a paragraph for rows that share them, which names them."""
+    rows = sorted(results, key=lambda key: results[key]["date"])
+    groups = [list(group) for _, group in groupby(rows, key=lambda key: _circumstances(results[key]))]
+    return [_told(group, results, alone=len(groups) == 1) for group in groups]
+
+
+def _circumstances(measured: Measured) -> tuple[Any, ...]:
+    return measured["date"], measured["machine"], measured["versions"]
+
+
+def _told(keys: list[str], results: Results, alone: bool) -> str:
+    date, machine, versions = _circumstances(results[keys[0]])
+    shares = [results[key]["others"] for key in keys]
+    share = " to ".join(dict.fromkeys(f"{one:.2f}" for one in (min(shares), max(shares))))
     # torch's threads spin while they wait for each other, and starve where somebody else holds a core.
-    shared = ", too much for fair figures: torch's above all are worse than on a quiet machine" * (run["others"] > 0.2)
+    shared = ", too much for fair figures: torch's above all are worse than on a quiet machine" * (max(shares) > 0.2)
     return (
-        f"{run['date']}, {run['minutes']:.0f} minutes on {machine['cpu']}, {machine['cores']} cores, "
-        f"{machine['memory'] / 1e9:.0f} GB, {machine['system']}. "
-        f"Other processes took {run['others']:.2f} of a core meanwhile{shared}. {names}."
+        f"{'' if alone else ', '.join(keys) + ': '}{date} on {machine['cpu']}, {machine['cores']} cores, "
+        f"{machine['memory'] / 1e9:.0f} GB, {machine['system']}. Other processes took {share} of a core "
+        f"meanwhile{shared}. {', '.join(f'{name} {version}' for name, version in versions.items())}."
     )
 
 

@@ -16,7 +16,7 @@ class Task:
     """A network on data of one shape.
 
     Attributes:
-        network: `mlp`, `cnn` or `mobilenet`.
+        network: `mlp`, `cnn`, `mobilenet` or `resnet`.
         input_shape: of one sample, channels last.
         parameters: trainable numbers of the network, which every framework's has to have.
     """
@@ -35,6 +35,8 @@ class Task:
 MLP = Task("mlp", (64,), 17_226)
 CNN = Task("cnn", (28, 28, 1), 225_034)
 MOBILENET = Task("mobilenet", (96, 96, 3), 2_236_682)
+MOBILENET_160 = Task("mobilenet", (160, 160, 3), 2_223_872)  # without a classifier
+RESNET = Task("resnet", (224, 224, 3), 23_534_592)  # likewise
 
 HIDDEN = (128, 64)  # neurons of the MLP's hidden layers
 

@@ -7,7 +7,9 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,14 +32,41 @@ def test_a_row_is_measured_and_shown(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def row(date: str, others: float, readings: dict[str, Any]) -> dict[str, Any]:
+    machine = {"cpu": "a processor", "cores": 2, "memory": 8e9, "system": "Linux"}
+    return {"date": date, "others": others, "machine": machine, "versions": {"keras": "3"}, "readings": readings}
+
+
+def test_rows_that_are_not_measured_again_stay_as_they_were(monkeypatch) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    from summary import renewed
+
+    first, second, third = (row(f"2000-01-0{day}", 0.0, {}) for day in (1, 2, 3))
+    kept = {"mobilenet-32": first, "no row of this table": first, "mlp-32": second}
+    found = renewed(kept, {"mobilenet-32": third})
+    assert found == {"mlp-32": second, "mobilenet-32": third}
+    assert list(found) == ["mlp-32", "mobilenet-32"]  # as the table has them
+
+
+@pytest.mark.parametrize("key", ["features-cached"])
+@pytest.mark.slow
+def test_contenders_of_features_do_what_they_say(key: str, monkeypatch) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    from rows import ROWS
+
+    (wanted,) = (one.quick() for one in ROWS if one.key == key)
+    for contender in wanted.contenders:
+        assert isinstance(contender.prepare(replace(contender.job, samples=2), 0)(1), str)
+
+
 def test_a_table_is_made_of_its_readings(tmp_path: Path) -> None:
     readings = {"wall": [4e-3, 5e-3, 6e-3], "cpu": [8e-3, 8e-3, 8e-3], "engine": ""}
     ours = {"wall": [1e-3, 1e-3, 1e-3], "cpu": [1e-3, 1e-3, 1e-3], "engine": "graph"}
+    first = {"kerasflow": ours, "Keras' fit": readings, "MLPClassifier": readings}
     results = {
-        "run": {"date": "2000-01-01", "minutes": 12.0, "others": 0.25},
-        "machine": {"cpu": "a processor", "cores": 2, "memory": 8e9, "system": "Linux"},
-        "versions": {"keras": "3"},
-        "rows": {"mlp-first-fit": {"kerasflow": ours, "Keras' fit": readings, "MLPClassifier": readings}},
+        "mlp-first-fit": row("2000-01-01", 0.25, first),
+        "mlp-second-fit": row("2000-01-01", 0.05, {"kerasflow": ours, "MLPClassifier": readings}),
+        "mobilenet-32": row("2000-02-02", 0.1, {"kerasflow": ours, "Keras' fit": readings}),
     }
     for path in BENCHMARKS.glob("*.py"):
         (tmp_path / path.name).write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
@@ -47,6 +76,9 @@ def test_a_table_is_made_of_its_readings(tmp_path: Path) -> None:
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert "| Keras' fit | 5.00 ms ±0.50 | 5.00× ±0.50 | 8× | 4× | 6× | met |" in text
     assert "| MLPClassifier | 5.00 ms ±0.50 | 5.00× ±0.50 | 8× | – | 1× | aim met |" in text
-    assert "Other processes took 0.25 of a core" in text
+    assert "- mlp-first-fit, mlp-second-fit: 2000-01-01 on a processor, 2 cores, 8 GB, Linux. Other " in text
+    assert "Other processes took 0.05 to 0.25 of a core meanwhile, too much" in text
+    assert "- mobilenet-32: 2000-02-02 on a processor" in text
+    assert "Other processes took 0.10 of a core meanwhile. keras 3." in text
     assert "Not measured yet" not in text
     assert text.endswith((BENCHMARKS / "README.md").read_text(encoding="utf-8").partition("measured: end -->")[2])

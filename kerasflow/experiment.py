@@ -5,6 +5,7 @@ A run that was interrupted, or whose process died, goes on from its folder.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
@@ -34,7 +35,8 @@ class RunResult:
 
     Attributes:
         metrics: the final numbers by name: `test/loss`, `test/accuracy`, ..., `best/epoch`, and the best epoch's
-            others.
+            others; `data/labelled`, samples of the training and validation parts, and `perf/train_seconds`, which no
+            other run has to the bit.
         model: trained.
         history: every epoch, and why it stopped.
         folder: the run folder.
@@ -143,7 +145,7 @@ def resume(folder: str | Path, *, verbose: Verbose = "auto") -> RunResult:
             record = Record(opened, mirror, spec, data, begun.run_id, store)
             record.mark_running()
             record.go_back(rows or [])
-            result = _complete(record, model, trainer)
+            result = _complete(record, model, trainer, sum(row["seconds"] for row in rows or []))
         checkpoints.clear()
     return result
 
@@ -200,10 +202,11 @@ def _engine(trainer: Training, model: keras.Model, data: Data) -> str:
     return trainer.engine_for(model, data.train.x, data.train.y)[0]
 
 
-def _complete(record: Record, model: keras.Model, trainer: Training) -> RunResult:
-    """A run that has begun, from its first or next epoch to its end."""
+def _complete(record: Record, model: keras.Model, trainer: Training, spent: float = 0.0) -> RunResult:
+    """A run that has begun, from its first or next epoch to its end; `spent` are seconds of the epochs before."""
     data = record.data
     record.begin()
+    began = time.perf_counter() - spent
     history = trainer.fit(
         model,
         data.train.x,
@@ -212,7 +215,8 @@ def _complete(record: Record, model: keras.Model, trainer: Training) -> RunResul
         on_epoch=record.epoch,
         checkpoints=_checkpoints(record.folder),
     )
-    metrics = _final_metrics(model, data, history, trainer)
+    seconds = time.perf_counter() - began
+    metrics = _final_metrics(model, data, history, trainer) | {"perf/train_seconds": seconds}
     record.end(trainer, model, history, metrics)
     return RunResult(metrics, model, history, record.folder.directory, record.run_id, record.spec, record.store)
 
@@ -242,4 +246,5 @@ def _final_metrics(model: keras.Model, data: Data, history: History, trainer: Tr
     if data.test is not None:
         found = trainer.evaluate(model, data.test.x, data.test.y, history.engine)
         metrics |= {f"test/{name}": value for name, value in found.items()}
-    return metrics
+    labelled = len(data.train) + (0 if data.validation is None else len(data.validation))
+    return metrics | {"data/labelled": float(labelled)}

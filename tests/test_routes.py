@@ -103,6 +103,8 @@ def test_features_into_a_classifier_leave_one_folder_that_predicts(folder):
     wanted = spec(folder, "features", classifier={"svm": {"C": 0.5}})
     result = kf.run(wanted, root=folder / "runs", verbose=0)
     assert result.metrics["test/accuracy"] > 0.8
+    assert result.metrics["data/labelled"] == 90 - 18
+    assert result.metrics["perf/train_seconds"] > 0
     assert (result.folder / "classifier.skops").is_file()
     assert not (result.folder / "figures" / "cost_curve.png").exists()  # there is no cost
     assert (result.folder / "figures" / "confusion_matrix.png").is_file()

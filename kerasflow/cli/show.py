@@ -36,7 +36,7 @@ def show_result(result: RunResult) -> None:
     table.add_column("result")
     table.add_column("value", justify="right")
     for name, value in result.metrics.items():
-        table.add_row(name, f"{value:.0f}" if name == "best/epoch" else f"{value:.4f}")
+        table.add_row(name, f"{value:.0f}" if name in ("best/epoch", "data/labelled") else f"{value:.4f}")
     table.add_row("updates", f"{result.history.updates}")
     console.print(table)
     _line("stopped", result.history.stop_reason)

@@ -45,16 +45,18 @@ _HOME = {
     "save": "kerasflow.estimators.persistence",
     "single_layer": "kerasflow.spec.recipes",
     "stop": "kerasflow.training",
-    "zoo": "kerasflow",
     "taps": "kerasflow.transfer.taps",
+    "transfer": "kerasflow",
+    "zoo": "kerasflow",
 }
 
 # Modules, used as `kf.stop.Plateau`; every other name is a class or a function.
-_ROOMS = ("stop", "zoo")
+_ROOMS = ("stop", "transfer", "zoo")
 
 __all__ = sorted(_HOME)
 
 if TYPE_CHECKING:
+    from kerasflow import transfer as transfer
     from kerasflow import zoo as zoo
     from kerasflow.builders.describe import describe as describe
     from kerasflow.callback import TrackingCallback as TrackingCallback

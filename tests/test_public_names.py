@@ -25,6 +25,7 @@ PUBLIC = {
     "RunResult",
     "SpecError",
     "Tracking",
+    "TrackingCallback",
     "TrackingError",
     "Trainer",
     "TransferClassifier",
@@ -43,8 +44,9 @@ PUBLIC = {
     "save",
     "single_layer",
     "stop",
-    "zoo",
     "taps",
+    "transfer",
+    "zoo",
 }
 
 

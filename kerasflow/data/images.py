@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -72,49 +73,47 @@ class ImageFiles:
         return replace(self, files=files)
 
 
-def check_images(files: Sequence[Path], root: Path) -> str:
+def check_images(files: Sequence[Path], skip_broken: bool | None = None) -> dict[Path, str]:
     """Decodes every file once, so that a broken one is found before training, and digests the bytes.
 
     Args:
-        files: images below `root`.
-        root: the folder that names are relative to.
+        files: images.
+        skip_broken: whether broken ones are left out, with a warning; None where nobody can choose.
 
     Returns:
-        SHA-256 (hex) of each file's bytes beside its relative name, as lines of text.
+        SHA-256 (hex) of each good file's bytes, in the order of the files.
 
     Raises:
         DataError: the files that are empty, corrupt, or no image of 8 bits a channel.
     """
-    checked = digests(files)
-    faults = [fault for fault in checked if isinstance(fault, DataError)]
+    checked = dict(zip(files, _in_threads(_digest_or_fault, files), strict=True))
+    faults = [str(fault) for fault in checked.values() if isinstance(fault, DataError)]
+    told = "; ".join(faults[:5]) + (f"; and {len(faults) - 5} more files" if len(faults) > 5 else "")
+    if faults and not skip_broken:
+        remedy = "" if skip_broken is None else "; mend or remove them, or leave them out by skip_broken"
+        raise DataError(f"{told}{remedy}")
     if faults:
-        raise joined(faults)
-    names = (file.relative_to(root).as_posix() for file in files)
-    return "\n".join(f"{digest} {name}" for name, digest in zip(names, checked, strict=True))
+        warnings.warn(f"{len(faults)} of {len(files)} images are left out: {told}", stacklevel=2)
+    return {file: digest for file, digest in checked.items() if isinstance(digest, str)}
 
 
-def digests(files: Sequence[Path]) -> list[str | DataError]:
-    """SHA-256 (hex) of each file's bytes, or what is wrong with it: empty, corrupt, no image of 8 bits a channel."""
-    return _in_threads(_digest_or_fault, files)
-
-
-def joined(faults: Sequence[DataError]) -> DataError:
-    """One error that names the first five files, and says how many more there are."""
-    more = f"; and {len(faults) - 5} more files" if len(faults) > 5 else ""
-    return DataError("; ".join(str(fault) for fault in faults[:5]) + more)
-
-
-def image_files(folder: Path) -> tuple[Path, ...]:
+def image_files(folder: Path, skip_broken: bool = False) -> tuple[Path, ...]:
     """Every file below a folder, by name; hidden ones and Windows' thumbnail caches are not data.
+
+    Args:
+        folder: of images.
+        skip_broken: whether files that are no images are left out, with a warning.
 
     Raises:
         DataError: files that are no images, by their suffix.
     """
     found = sorted(file for file in folder.rglob("*") if file.is_file() and not _is_litter(file.relative_to(folder)))
     strangers = [file.relative_to(folder).as_posix() for file in found if file.suffix.lower() not in SUFFIXES]
-    if strangers:
+    if strangers and not skip_broken:
         raise DataError(f"{folder}: expected images ({', '.join(sorted(SUFFIXES))}) only, found {listed(strangers, 5)}")
-    return tuple(found)
+    if strangers:
+        warnings.warn(f"{folder}: {listed(strangers, 5)} left out, which by their names are no images", stacklevel=2)
+    return tuple(file for file in found if file.suffix.lower() in SUFFIXES)
 
 
 def _is_litter(name: Path) -> bool:

@@ -93,7 +93,7 @@ class ArrayInput:
         files = image_files(path) if path.is_dir() else (path,)
         if not files:
             raise DataError(f"{path}: holds no images")
-        check_images(files, root)
+        check_images(files)
         names = pd.Index([file.relative_to(root).as_posix() for file in files], name="file")
         return self(ImageFiles(files, (self.shape[0], self.shape[1]), self._color)), names
 

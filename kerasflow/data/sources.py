@@ -5,7 +5,7 @@ Imported where data is loaded: pandas loads with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -146,8 +146,19 @@ def read_images(source: ImagesSource) -> Found:
     else:
         parts = {"train": _classes_in(root, source)}
     files = [file for rows in parts.values() if isinstance(rows.x, ImageFiles) for file in rows.x.files]
-    digests = check_images(files, root)
+    good = check_images(files, source.skip_broken)
+    digests = "\n".join(f"{digest} {file.relative_to(root).as_posix()}" for file, digest in good.items())
+    parts = {name: _without_broken(rows, good, root) for name, rows in parts.items()}
     return Found(where=str(root), parts=parts, targets=("class",), task="classification", files=digests)
+
+
+def _without_broken(rows: Rows, good: Container[Path], root: Path) -> Rows:
+    assert isinstance(rows.x, ImageFiles)
+    kept = np.array([place for place, file in enumerate(rows.x.files) if file in good], dtype=int)
+    lost = sorted(set(rows.y.tolist()) - set(rows.y[kept].tolist()))
+    if lost:
+        raise DataError(f"{root}: class folder {listed(lost)} holds no image that can be read")
+    return Rows(rows.x.take(kept), rows.y[kept])
 
 
 def _classes_in(root: Path, source: ImagesSource) -> Rows:
@@ -157,7 +168,7 @@ def _classes_in(root: Path, source: ImagesSource) -> Rows:
     stray = [file.name for file in root.iterdir() if file.is_file() and file.suffix.lower() in SUFFIXES]
     if stray:
         raise DataError(f"{root}: holds images of no class: {listed(sorted(stray), 5)}; move each into a class folder")
-    found = {folder.name: image_files(folder) for folder in classes}
+    found = {folder.name: image_files(folder, source.skip_broken) for folder in classes}
     empty = [name for name, files in found.items() if not files]
     if empty:
         raise DataError(f"{root}: class folder {listed(empty)} holds no images; add some, or delete the folder")

@@ -48,7 +48,8 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
             brings; it is faster there, and its features are TensorFlow's but for rounding.
         precision: `float32`, or of OpenVINO `bfloat16`, whose features deviate by about 0.5 %, faster still on
             processors that have it.
-        skip_broken: leaves out files of a folder that are empty or corrupt, with a warning, instead of refusing them.
+        skip_broken: leaves out files of a folder that are empty, corrupt or no images, with a warning, instead of
+            refusing them.
         cache: a folder in which features are kept, and found again by the content of weights, settings and images.
             They are memory-mapped then.
 

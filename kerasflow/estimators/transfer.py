@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from sklearn.utils.metaestimators import available_if
 
-from kerasflow.errors import TrainingError, did_you_mean
+from kerasflow.errors import BuildError, TrainingError, did_you_mean
 from kerasflow.estimators.classifier import KerasClassifier
 from kerasflow.spec.model import ModelSpec, as_model_spec
 from kerasflow.training.history import History, Row
@@ -21,10 +22,14 @@ from kerasflow.transfer.stages import Stage, StagedTrainer
 class TransferClassifier(KerasClassifier):
     """A pretrained network with a new head as a scikit-learn classifier of images.
 
+    `fit` takes images `(n_samples, height, width, 1 or 3)`, or `(n_samples, height, width)` of gray ones, of any number
+    type; a network of the zoo wants values 0..255. Labels are `(n_samples,)`.
+
     Args:
         backbone: a network of the zoo by name, such as `mobilenet_v2`; or a path to a saved `.keras` model.
         weights: of a network of the zoo: `imagenet`, a path, or None for random ones.
-        layer: the last one of the backbone that is kept; all but the classifier if None.
+        layer: the last one of the backbone that is kept, or several, which make one vector; all but the classifier if
+            None.
         size: images are resized to this height and width; as they are if None.
         pooling: of the backbone's last feature map: `avg`, `max` or `none`.
         layers: of a spec, between the backbone and the classes; the last is `head`.
@@ -32,6 +37,10 @@ class TransferClassifier(KerasClassifier):
         stages: `kf.transfer.Stage`s, or dicts of their arguments; None trains the head alone, for `epochs`.
         epochs: of the one stage, where `stages` is None.
         **parameters: as for `kf.KerasClassifier`.
+
+    Raises:
+        BuildError, DataError, TrainingError: from `fit`: there is no such network, layer or weights, the images are not
+            in the range that it takes, or a stage cannot be.
 
     Example:
         >>> stages = [{"epochs": 5}, {"epochs": 2, "learning_rate": 1e-5, "unfreeze_from": "block_13_expand"}]
@@ -95,6 +104,11 @@ class TransferClassifier(KerasClassifier):
 
     @property
     def _maker(self) -> ModelSpec:
+        if not isinstance(self.backbone, str | os.PathLike):
+            raise BuildError(
+                "backbone must be the name of a network of the zoo or the path of a .keras file, got "
+                f"{type(self.backbone).__name__}; of a keras.Model, save it first: model.save('backbone.keras')"
+            )
         saved = str(self.backbone).endswith(".keras")
         weights = "none" if self.weights is None else self.weights
         own = {"model": str(self.backbone)} if saved else {"name": self.backbone, "weights": weights}

@@ -101,12 +101,15 @@ class ImagesSource(Part):
         path: the folder.
         size: height and width, in pixels, that every image is resized to.
         color: `rgb` (three channels) or `grayscale` (one).
+        skip_broken: whether files that are empty, corrupt or no images are left out, with a warning, instead of
+            refused.
     """
 
     first: ClassVar[str] = "path"
     path: FilePath
     size: Annotated[tuple[Pixels, Pixels], Listed] = (224, 224)
     color: Literal["rgb", "grayscale"] = "rgb"
+    skip_broken: bool = False
 
 
 class Source(OneOf):

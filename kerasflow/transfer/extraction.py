@@ -21,6 +21,7 @@ from kerasflow.transfer.graph import calls_of, graph_of
 from kerasflow.transfer.images import Images, Shape, in_order
 from kerasflow.transfer.openvino_program import AT_ONCE, OpenVINOProgram, Precision, installed
 from kerasflow.transfer.taps import Pooling, Taps, check_fit
+from kerasflow.zoo import check_range
 
 BATCH_BYTES = 24 * 2**20
 """Of the largest layer's output for a batch: about what a processor's cache holds. MobileNetV2 at 160 × 160 pixels
@@ -241,7 +242,7 @@ class Extraction:
         done, seen = 0, not self.takes_bytes
         for batch in map(np.asarray, images.batches(self.batch_size)):
             _check_finite(batch, "pixels", done)  # which need not show in features: a ReLU may make 0 of them
-            seen = seen or _are_bytes(batch, self.taps.model.name)
+            seen = seen or check_range(batch, f"the network {self.taps.model.name!r} takes images with values 0..255")
             done += len(batch)
             yield batch
 
@@ -355,22 +356,3 @@ def _check_finite(values: NDArray[Any], what: str, before: int) -> None:
         broken = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
         remedy = "; are the network's weights?" if what == "features" else ""
         raise DataError(f"the {what} of image {before + int(np.argmax(broken))} are not finite{remedy}")
-
-
-def _are_bytes(images: NDArray[Any], name: str) -> bool:
-    """Whether these images are known to hold values in 0..255; not if all of them are black.
-
-    Raises:
-        DataError: they are known not to.
-    """
-    if images.dtype.kind != "f":
-        return True
-    low, high = float(images.min()), float(images.max())
-    if low == high == 0:
-        return False
-    if low < 0 or high <= 1 or high > 256:
-        remedy = "; multiply them by 255" if low >= 0 and high <= 1 else "; give them before any scaling"
-        raise DataError(
-            f"the network {name!r} is fed from values in 0..255, and these images hold {low:.3g}..{high:.3g}{remedy}"
-        )
-    return True

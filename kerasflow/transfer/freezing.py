@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
@@ -70,7 +70,7 @@ def freeze(model: Any, unfreeze: Sequence[str] = (), unfreeze_from: str | None =
     check_patterns(unfreeze)
     layers = dict(layers_of(model))
     inside = {path for path in layers if "." in path} or set(layers)
-    known = [*inside, *(path.rpartition(".")[2] for path in inside)]
+    known = [*inside, *(layers[path].name for path in inside)]
     learning = set(layers) - inside
     for pattern in unfreeze:
         found = {path for path in inside if matches(path, pattern)}
@@ -78,7 +78,7 @@ def freeze(model: Any, unfreeze: Sequence[str] = (), unfreeze_from: str | None =
             raise TrainingError(f"no layer is named {pattern!r}{did_you_mean(pattern, known)}")
         learning |= found
     if unfreeze_from is not None:
-        learning |= _from(unfreeze_from, [path for path in layers if path in inside], known)
+        learning |= _from(unfreeze_from, {path: layer for path, layer in layers.items() if path in inside}, known)
     thaw(model)
     for path, layer in layers.items():
         layer.trainable = path in learning
@@ -101,14 +101,16 @@ def thaw(model: Any) -> None:
         layer.trainable = True
 
 
-def _from(name: str, paths: list[str], known: list[str]) -> set[str]:
+def _from(name: str, layers: Mapping[str, Any], known: list[str]) -> set[str]:
+    within = {path: path.removesuffix(layer.name) for path, layer in layers.items()}  # names may hold dots themselves
+    paths = list(layers)
     place = next((place for place, path in enumerate(paths) if matches(path, name)), None)
     if place is None:
         raise TrainingError(f"no layer is named {name!r}{did_you_mean(name, known)}")
-    within = paths[place].rpartition(".")[0]
-    return {path for path in paths[place:] if path.rpartition(".")[0] == within}
+    return {path for path in paths[place:] if within[path] == within[paths[place]]}
 
 
 def matches(path: str, pattern: str) -> bool:
-    """Whether a pattern means the layer of this dotted path: by its name alone, or by the path."""
-    return fnmatchcase(path, pattern) or fnmatchcase(path.rpartition(".")[2], pattern)
+    """Whether a pattern means the layer of this dotted path: by its name alone, by the path, or by any end of it."""
+    parts = path.split(".")
+    return any(fnmatchcase(".".join(parts[start:]), pattern) for start in range(len(parts)))

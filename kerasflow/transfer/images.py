@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kerasflow.data.fingerprint import fingerprint
-from kerasflow.data.images import ImageFiles, digests, image_files, joined
+from kerasflow.data.images import ImageFiles, check_images, image_files
 from kerasflow.data.observations import Observations
 from kerasflow.errors import DataError
 
@@ -115,18 +114,11 @@ class FileImages:
     def __init__(self, folder: Path, size: tuple[int, int], channels: int, skip_broken: bool) -> None:
         if not folder.is_dir():
             raise DataError(f"{folder}: there is no such folder of images")
-        files = image_files(folder)
-        checked = digests(files)
-        faults = [fault for fault in checked if isinstance(fault, DataError)]
-        if faults and not skip_broken:
-            raise DataError(f"{joined(faults)}; mend or remove them, or leave them out by skip_broken=True")
-        good = [(file, digest) for file, digest in zip(files, checked, strict=True) if isinstance(digest, str)]
+        good = check_images(image_files(folder, skip_broken), skip_broken)
         if not good:
             raise DataError(f"{folder}: holds no image that can be read")
-        if faults:
-            warnings.warn(f"{len(faults)} of {len(files)} images are left out: {joined(faults)}", stacklevel=2)
-        self.files = ImageFiles(tuple(file for file, _ in good), size, "grayscale" if channels == 1 else "rgb")
-        self._digests = " ".join(digest for _, digest in good)
+        self.files = ImageFiles(tuple(good), size, "grayscale" if channels == 1 else "rgb")
+        self._digests = " ".join(good.values())
         self.n: int | None = len(good)
         self.shape: Shape = (*size, 1 if channels == 1 else 3)
 

@@ -13,5 +13,6 @@ from kerasflow.zoo.catalogue import Paper as Paper
 from kerasflow.zoo.catalogue import card as card
 from kerasflow.zoo.catalogue import cards as cards
 from kerasflow.zoo.loading import load as load
+from kerasflow.zoo.preprocessing import check_range as check_range
 from kerasflow.zoo.preprocessing import normalize as normalize
 from kerasflow.zoo.preprocessing import preprocess as preprocess

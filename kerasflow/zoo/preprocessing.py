@@ -59,13 +59,29 @@ def _checked(found: Card, images: NDArray[Any]) -> NDArray[np.float32]:
         raise DataError(f"{expected}, got values of type {images.dtype}")
     if images.ndim != 4 or images.shape[-1] != channels:
         raise DataError(f"{expected}, got shape {images.shape}{_how_to_reshape(images.shape, channels)}")
-    if images.size:
-        low, high = images.min(), images.max()
-        if not (low >= 0 and high <= 255):
-            raise DataError(f"{expected}, got {low:.4g}..{high:.4g}; give the images before any scaling")
-        if images.dtype.kind == "f" and 0 < high <= 1:
-            raise DataError(f"{expected}, got {low:.4g}..{high:.4g}, which looks like 0..1; multiply by 255")
+    check_range(images, expected)
     return images.astype(np.float32)
+
+
+def check_range(images: NDArray[Any], expected: str) -> bool:
+    """Whether images are known to hold values 0..255; not of such that are all black, whatever their range.
+
+    Args:
+        images: of any number type and shape.
+        expected: begins the message.
+
+    Raises:
+        DataError: they are known to hold others.
+    """
+    if images.dtype == np.uint8 or not images.size:
+        return True
+    low, high = images.min(), images.max()
+    scaled = images.dtype.kind == "f" and low >= 0 and high <= 1
+    if scaled and high > 0:
+        raise DataError(f"{expected}, got {low:.4g}..{high:.4g}, which looks like 0..1; multiply them by 255")
+    if not (low >= 0 and high < 255.5):  # resizing gives a little more than 255
+        raise DataError(f"{expected}, got {low:.4g}..{high:.4g}; give them before any scaling")
+    return not scaled
 
 
 def _how_to_reshape(shape: tuple[int, ...], channels: int) -> str:

@@ -138,6 +138,26 @@ def test_every_broken_file_is_named(folder: Path) -> None:
         assert fault in str(caught.value)
 
 
+def test_broken_files_are_left_out_with_their_labels_where_that_is_asked(folder: Path) -> None:
+    whole = load_images(folder)
+    (folder / "cat" / "00.png").touch()
+    (folder / "dog" / "notes.txt").write_text("not an image")
+    with pytest.warns(UserWarning, match="left out") as told:
+        data = load_images(folder, skip_broken=True)
+    assert sorted("notes.txt" in str(one.message) for one in told) == [False, True]
+    assert data.fingerprint == whole.fingerprint
+    assert reds(data.train) == reds(whole.train)
+    assert data.train.y.tolist() == whole.train.y.tolist()
+
+
+@pytest.mark.filterwarnings("ignore:10 of 20 images are left out")
+def test_a_class_of_which_nothing_is_left_is_told(folder: Path) -> None:
+    for file in (folder / "cat").iterdir():
+        file.write_bytes(b"")
+    with pytest.raises(DataError, match="class folder 'cat' holds no image that can be read"):
+        load_images(folder, skip_broken=True)
+
+
 def test_a_truncated_photograph_is_found_before_training(folder: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
     Image.fromarray(noise).save(folder / "cat" / "photo.jpg")

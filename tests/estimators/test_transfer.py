@@ -29,8 +29,8 @@ def saved(tmp_path_factory):
     return path
 
 
-def classifier(saved, **parameters):
-    return kf.TransferClassifier(saved, **{"epochs": 3, "learning_rate": 0.01, "random_state": 0, **parameters})
+def classifier(backbone, **parameters):
+    return kf.TransferClassifier(backbone, **{"epochs": 3, "learning_rate": 0.01, "random_state": 0, **parameters})
 
 
 def dense_of(model):
@@ -114,9 +114,10 @@ def test_images_of_another_size_are_told_by_their_shape(of_the_zoo):
     [
         ({"stages": [{"epoch": 1}]}, "a stage has no argument 'epoch', did you mean 'epochs'"),
         ({"stages": [3]}, "stages must be kf.transfer.Stage or dicts"),
+        ({"backbone": keras.Sequential()}, r"got Sequential; of a keras\.Model, save it first"),
         ({"layer": "dens"}, "has no layer 'dens', did you mean 'dense'"),
     ],
 )
 def test_what_cannot_be_is_told(saved, parameters, message):
     with pytest.raises(kf.KerasflowError, match=message):
-        classifier(saved, **parameters).fit(IMAGES, LABELS)
+        classifier(**{"backbone": saved, **parameters}).fit(IMAGES, LABELS)

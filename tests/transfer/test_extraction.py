@@ -113,7 +113,7 @@ def test_images_that_cannot_be_are_refused_in_one_sentence(extraction, given, to
 
 def test_a_range_that_was_scaled_before_is_noticed(nested, images) -> None:
     wants_bytes = Extraction(nested, "conv1", takes_bytes=True)
-    with pytest.raises(DataError, match=r"values in 0..255, and these images hold .*; multiply them by 255"):
+    with pytest.raises(DataError, match=r"takes images with values 0\.\.255, got .* multiply them by 255"):
         features(wants_bytes, images)
     with pytest.raises(DataError, match="give them before any scaling"):
         features(wants_bytes, images * 2 - 1)
@@ -144,11 +144,18 @@ def test_broken_files_are_named_and_left_out_only_when_asked(extraction, bytes_,
         Image.fromarray(bytes_[number]).save(tmp_path / f"{number}.png")
     (tmp_path / "0a.png").write_bytes(b"")
     (tmp_path / "1a.jpg").write_bytes((tmp_path / "1.png").read_bytes()[:60])
-    with pytest.raises(DataError, match=r"0a\.png: is empty; .*1a\.jpg: is .*skip_broken=True"):
+    with pytest.raises(DataError, match=r"0a\.png: is empty; .*1a\.jpg: is .*leave them out by skip_broken"):
         features(extraction, tmp_path)
     with pytest.warns(UserWarning, match="2 of 5 images are left out"):
         found = features(extraction, tmp_path, skip_broken=True)
     np.testing.assert_allclose(found, features(extraction, bytes_[:3]), atol=1e-6)
+    for file in (tmp_path / "0a.png", tmp_path / "1a.jpg"):
+        file.unlink()
+    (tmp_path / "notes.txt").write_text("from the first camera")
+    with pytest.raises(DataError, match=r"only, found .*notes\.txt"):
+        features(extraction, tmp_path)
+    with pytest.warns(UserWarning, match=r"notes\.txt.* left out"):
+        np.testing.assert_array_equal(features(extraction, tmp_path, skip_broken=True), found)
 
 
 def test_features_that_do_not_fit_in_memory_are_refused_before_the_work(nested, images, monkeypatch, caplog) -> None:

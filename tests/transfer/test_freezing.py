@@ -49,6 +49,15 @@ def test_the_named_layers_of_the_backbone_learn_beside_the_head(model, unfreeze,
     assert owners == set(learning)
 
 
+def test_names_may_hold_dots():
+    layers = [keras.layers.Dense(3, name=name) for name in ("stem", "blocks.0.conv", "blocks.1.conv", "top")]
+    inside = keras.Sequential([keras.Input((4,)), *layers], name="backbone")
+    model = keras.Sequential([keras.Input((4,)), inside, keras.layers.Dense(2, name="head")])
+    since = ["backbone.blocks.1.conv", "backbone.top", "head"]
+    assert freeze(model, unfreeze_from="blocks.1.conv") == freeze(model, unfreeze_from=since[0]) == since
+    assert freeze(model, ["blocks.*"]) == ["backbone.blocks.0.conv", "backbone.blocks.1.conv", "head"]
+
+
 def test_one_pattern_alone_is_not_taken_for_its_letters(model):
     with pytest.raises(kf.TrainingError, match=r"unfreeze must be a list of patterns, got the text 'block_\*'"):
         freeze(model, "block_*")

@@ -94,7 +94,7 @@ def test_images_that_are_scaled_already_are_noticed():
     spec = kf.ModelSpec.model_validate({"backbone": {"name": "mobilenet_v2", "weights": "none"}})
     check_images(spec, IMAGES)
     check_images(spec, IMAGES[..., 0])
-    with pytest.raises(kf.DataError, match=r"looks like 0\.\.1; multiply by 255"):
+    with pytest.raises(kf.DataError, match=r"looks like 0\.\.1; multiply them by 255"):
         check_images(spec, IMAGES.astype("float32") / 255)
 
 

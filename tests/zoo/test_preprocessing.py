@@ -52,8 +52,8 @@ def test_floats_and_wide_integers_in_range_are_images_too() -> None:
 
 
 WRONG = {
-    "scaled to 0..1": (IMAGES / 255, "looks like 0..1; multiply by 255"),
-    "scaled to -1..1": (IMAGES / 127.5 - 1, "got -1..1; give the images before any scaling"),
+    "scaled to 0..1": (IMAGES / 255, "looks like 0..1; multiply them by 255"),
+    "scaled to -1..1": (IMAGES / 127.5 - 1, "got -1..1; give them before any scaling"),
     "beyond 255": (IMAGES.astype(int) * 2, "values 0..255, got"),
     "a hole": (np.where(IMAGES > 250, np.nan, IMAGES), "got nan..nan"),
     "one image": (IMAGES[0], "got shape (5, 4, 3); one image needs a batch axis"),

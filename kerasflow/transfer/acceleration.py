@@ -29,7 +29,7 @@ def accelerated(make: Callable[..., Any]) -> Callable[..., Any]:
         return make
     try:
         twin = getattr(import_module(f"{_INTELS}.{rest}"), kind.__name__, None)
-    except ImportError:  # it has none of that kind
+    except ImportError:  # it has none of that kind; or OpenVINO, loaded before it, has brought an older TBB
         twin = None
     return make if twin is None else partial(twin, **given)
 

@@ -21,7 +21,12 @@ def test_an_experiment_passes_inspection(path: Path, request: pytest.FixtureRequ
     backbone = spec.model.backbone
     found = inspect(spec, {} if backbone is None else {"model.backbone.weights": "none"})  # which a user downloads
     assert found.updates_per_epoch >= 1
-    assert found.trainable == found.parameters > 0 if backbone is None else 0 < found.trainable < found.parameters
+    learning = {
+        "scratch": found.trainable == found.parameters,
+        "transfer": 0 < found.trainable < found.parameters,
+        "features": found.trainable == 0 < found.parameters,
+    }
+    assert learning[spec.train.route]
 
 
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: path.parent.name)

@@ -6,7 +6,6 @@ import keras
 import numpy as np
 import pytest
 from sklearn.datasets import load_iris
-from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
@@ -158,26 +157,3 @@ def test_feature_maps_are_no_vectors():
     model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(2, 3)])
     with pytest.raises(kf.TrainingError, match=r"gives shape \(6, 6, 2\); set the backbone's pooling"):
         FeatureTrainer(make_classifier("svm", {}, {}, "multiclass", 0)).check(model, None)
-
-
-def test_a_search_is_by_intels_estimators_and_what_is_kept_by_scikit_learns(network, tmp_path):
-    sklearnex = pytest.importorskip(
-        "sklearnex", reason="scikit-learn-intelex is not installed: pip install kerasflow[intelex]"
-    )
-    grid = {"C": [0.01, 1.0, 100.0], "gamma": [0.01, 0.1]}
-    classifier = make_classifier("svm", {"kernel": "rbf"}, grid, "multiclass", 0)
-    assert isinstance(classifier.estimator[-1], sklearnex.svm.SVC)
-    trainer = FeatureTrainer(classifier)
-    trainer.fit(network, X, Y)
-    features = network.predict(X, verbose=0)
-    own = GridSearchCV(
-        make_pipeline(StandardScaler(), SVC(random_state=0)), {f"svc__{name}": v for name, v in grid.items()}, cv=5
-    ).fit(features, Y)
-    assert classifier.best_params_ == own.best_params_
-    np.testing.assert_allclose(classifier.cv_results_["mean_test_score"], own.cv_results_["mean_test_score"], atol=0.02)
-    assert type(trainer.fitted[-1]) is SVC
-    np.testing.assert_array_equal(trainer.predict(network, X), own.predict(features))
-    trainer.keep(tmp_path)
-    np.testing.assert_array_equal(
-        load_classifier(tmp_path / "classifier.skops").predict(features), own.predict(features)
-    )

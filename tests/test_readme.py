@@ -13,13 +13,13 @@ from kerasflow.inspection import inspect
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-READMES = [README, *sorted(ROOT.glob("docker/README.md")), *sorted(ROOT.glob("experiments/**/README.md"))]
+READMES = [README, *sorted(ROOT.glob("d*/*.md")), *sorted(ROOT.glob("experiments/**/README.md"))]
 LARGEST_PICTURE = 150_000  # bytes
 
 
-def _blocks(language: str) -> list[tuple[int, str]]:
+def _blocks(language: str, page: Path = README) -> list[tuple[int, str]]:
     """The fenced blocks of a language: the line that each begins on, and its text."""
-    text = README.read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
     fences = re.finditer(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     return [(text.count("\n", 0, fence.start(1)) + 1, fence.group(1)) for fence in fences]
 
@@ -64,6 +64,15 @@ def test_a_run_leaves_the_files_that_the_readme_lists(ran: dict[str, Any]) -> No
     listed = next(text for _, text in _blocks("text") if text.startswith("runs/"))
     names = {line.split()[0].rstrip("/") for line in listed.splitlines()[1:]}
     assert names == {path.name for path in ran["result"].folder.iterdir()}
+
+
+@pytest.mark.parametrize("name", ["tracking"])
+def test_the_python_of_a_page_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    page = ROOT / "docs" / f"{name}.md"
+    for line, block in _blocks("python", page):
+        exec(compile("\n" * (line - 1) + block, page, "exec"), {})
 
 
 @pytest.mark.parametrize("readme", READMES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,14 @@ from kerasflow.training.keras_internals import made_by
 from kerasflow.training.labels import counts_labels
 
 _MARGINS = ("hinge", "squaredhinge", "categoricalhinge")
+# Of one number for each class, of which one alone is right; a single number for two classes is no use to them.
+_OF_CLASSES = (
+    "categoricalcrossentropy",
+    "categoricalfocalcrossentropy",
+    "categoricalhinge",
+    "kldivergence",
+    "sparsecategoricalcrossentropy",
+)
 
 
 class Head(NamedTuple):
@@ -32,7 +40,7 @@ class Head(NamedTuple):
     @property
     def excludes(self) -> bool:
         """Whether its numbers are of classes of which one alone is right."""
-        return self.activation == "softmax" or _name(self.loss) == "categoricalcrossentropy"
+        return self.activation == "softmax" or _name(self.loss) in _OF_CLASSES
 
 
 def heads_of(model: Any) -> list[Head]:
@@ -50,11 +58,30 @@ def heads_of(model: Any) -> list[Head]:
         return [Head(None, "", one) for one in losses]
     if isinstance(getattr(model, "output", None), Mapping):
         raise ValueError("the model gives its outputs as a dict; let it give a list, in the order of the columns of y")
-    if isinstance(loss, Mapping):
-        losses = [loss.get(name) for name in model.output_names]
-    else:
-        losses = list(loss) if isinstance(loss, list | tuple) else [loss] * len(outputs)
+    losses = losses_of(loss, getattr(model, "output_names", [""]))  # a Sequential has one, without a name
     return [Head(output.shape[-1], _activation(output), one) for output, one in zip(outputs, losses, strict=True)]
+
+
+def losses_of(loss: Any, outputs: Sequence[str]) -> list[Any]:
+    """The loss of each output, of one for all, of a list in their order, or of a dict by their names."""
+    if isinstance(loss, Mapping):
+        return [loss.get(name) for name in outputs]
+    return list(loss) if isinstance(loss, list | tuple) else [loss] * len(outputs)
+
+
+def head_for(task: HeadTask, n_outputs: int, loss: Any) -> tuple[int, HeadTask]:
+    """Units of a spec's layer `head`, and what it is built for: linear where its loss wants margins or logits.
+
+    Args:
+        n_outputs: classes, labels or quantities.
+        loss: by name or as an object.
+    """
+    exclusive = task in ("binary", "multiclass")
+    of_classes = _name(loss) in _OF_CLASSES
+    units = 1 if exclusive and n_outputs == 2 and not of_classes else n_outputs
+    if is_margin(loss) or _takes_logits(loss):
+        return units, "regression"
+    return units, "classification" if exclusive or of_classes else task
 
 
 def _activation(output: Any) -> str:
@@ -65,17 +92,13 @@ def _activation(output: Any) -> str:
     return getattr(getattr(layer, "activation", None), "__name__", "") if known else ""
 
 
-def loss_for(task: HeadTask, n_targets: int, heads: list[Head]) -> tuple[Any, dict[str, Any]]:
-    """The loss that the task and the last layers ask for, and its arguments; logits where those layers are linear.
-
-    Args:
-        n_targets: columns of y that have outputs of their own.
-        heads: none if they are not known yet.
-    """
-    logits = task != "regression" and bool(heads) and all(head.activation == "linear" for head in heads)
-    named = [_loss_for(task, head) for head in heads or [Head(None, "", None)]]
-    arguments = {"from_logits": True} if logits else {}
-    return (named if n_targets > 1 else named[0]), arguments
+def loss_for(task: HeadTask, heads: list[Head]) -> tuple[Any, dict[str, Any]]:
+    """The loss that the task and each last layer ask for, and its arguments: of logits where a layer is linear."""
+    named = [_loss_for(task, head) for head in heads]
+    logits = [task != "regression" and head.activation == "linear" for head in heads]
+    if len(heads) == 1:
+        return named[0], {"from_logits": True} if logits[0] else {}
+    return named, {f"{place}__from_logits": True for place, linear in enumerate(logits) if linear}
 
 
 def _loss_for(task: HeadTask, head: Head) -> str:
@@ -152,8 +175,8 @@ def is_margin(loss: Any) -> bool:
 
 
 def _linked(loss: Any, outputs: Any) -> Any:
-    if is_margin(loss):  # for the decision alone: above 0 is the second of two classes
-        return expit(outputs) if outputs.shape[-1] == 1 else outputs
+    if is_margin(loss):  # for the decision alone: what is above 0 comes above one half
+        return 0.5 + outputs / 2
     if not _takes_logits(loss):
         return outputs
     each = outputs.shape[-1] == 1 or _name(loss).startswith("binary")

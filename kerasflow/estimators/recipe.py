@@ -15,7 +15,7 @@ from kerasflow.builders.graph import HeadTask
 from kerasflow.builders.objects import seeded
 from kerasflow.builders.precision import Precision, computing_in
 from kerasflow.errors import TrainingError, sentence
-from kerasflow.estimators.heads import check_numbers, class_targets, heads_of, loss_for
+from kerasflow.estimators.heads import Head, check_numbers, class_targets, head_for, heads_of, loss_for, losses_of
 from kerasflow.estimators.objects import made
 from kerasflow.estimators.portable import SavedModel
 from kerasflow.spec.experiment import ExperimentSpec
@@ -130,12 +130,21 @@ class Recipe:
         return self.model if isinstance(self.model, ModelSpec) else None
 
     def _built(self, spec: ModelSpec) -> Any:
-        shape, several = self.meta["X_shape_"][1:], self.meta.get("target_type_") == "multiclass-multioutput"
-        if several:
-            sizes = {name: _units(n) for name, n in zip(spec.outputs, self.meta["n_classes_"], strict=False)}
-            return build(spec, shape, sizes)
-        outputs = self.meta["n_outputs_"] if self.task in ("multilabel", "regression") else self.meta["n_classes_"]
-        return build(spec, shape, _units(outputs) if self.task == "binary" else outputs, self.task)
+        outputs = spec.outputs or ("head",)
+        each = zip(outputs, self._counts(len(outputs)), losses_of(self._loss([]), outputs), strict=False)
+        heads = {name: head_for(self.task, count, own) for name, count, own in each}
+        shape = self.meta["X_shape_"][1:]
+        if len(outputs) == 1:  # wherever its head stands, and whatever it is called
+            return build(spec, shape, *heads[outputs[0]])
+        units, tasks = ({name: n for name, (n, _) in heads.items()}, {name: kind for name, (_, kind) in heads.items()})
+        return build(spec, shape, units, tasks)
+
+    def _counts(self, n_heads: int) -> list[int]:
+        """Classes, labels or quantities of each head."""
+        if self.task in ("multilabel", "regression"):
+            return [self.meta["n_outputs_"]] if n_heads == 1 else [1] * n_heads
+        classes = self.meta["n_classes_"]
+        return classes if isinstance(classes, list) else [classes] * n_heads
 
     def _called(self, given: Callable[..., Any]) -> Any:
         import keras
@@ -157,18 +166,21 @@ class Recipe:
 
     def _compiling(self, model: Any = None) -> dict[str, Any]:
         """Arguments of `model.compile`."""
-        given, arguments = self.loss
-        if given == "auto":
-            targets = self.meta.get("n_outputs_expected_", 1)
-            given, more = loss_for(self.task, targets, [] if model is None else heads_of(model)[: targets or None])
-            arguments = {**more, **arguments}
-        dtype = {"dtype": self.precision}
         return {
             "optimizer": self._optimizer(),
-            "loss": _with_precision(made("losses", given, arguments, dtype), self.precision),
+            "loss": self._loss([] if model is None else heads_of(model)),
             "metrics": self._metrics(),
             **self.compiling,
         }
+
+    def _loss(self, heads: list[Head]) -> Any:
+        """New ones, or their names; `auto` as the model's outputs ask, or the task alone while there are none."""
+        given, arguments = self.loss
+        if given == "auto":
+            unknown = [Head(None, "", None)] * (self.meta.get("n_outputs_expected_") or 1)
+            given, more = loss_for(self.task, heads or unknown)
+            arguments = {**more, **arguments}
+        return _with_precision(made("losses", given, arguments, {"dtype": self.precision}), self.precision)
 
     def _optimizer(self) -> Any:
         given, arguments = self.optimizer
@@ -232,10 +244,6 @@ def targets_for(model: Any, recipe: Recipe, encoded: Any) -> Any:
         return encoded
     check_numbers(heads, 1 if encoded.ndim == 1 else encoded.shape[1])
     return encoded.astype(recipe.precision, copy=False)
-
-
-def _units(n_classes: int) -> int:
-    return 1 if n_classes == 2 else n_classes
 
 
 def _perceptron(sizes: Any, meta: dict[str, Any]) -> ModelSpec:

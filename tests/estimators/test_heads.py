@@ -71,6 +71,70 @@ def test_a_model_that_is_compiled_with_a_hinge_loss_gives_margins(units, loss):
     assert not hasattr(pickle.loads(pickle.dumps(estimator)), "predict_proba")  # noqa: S301  # our own bytes
 
 
+LOGITS = [keras.losses.BinaryCrossentropy(from_logits=True), "binary_crossentropy", "auto"]
+SPEC = {"layers": [{"dense": 8}, "head"]}
+
+
+@pytest.mark.parametrize("model", [None, SPEC], ids=["perceptron", "spec"])
+@pytest.mark.parametrize("loss", ["hinge", "squared_hinge", keras.losses.CategoricalHinge], ids=str)
+def test_a_head_is_linear_under_a_loss_of_margins(model, loss):
+    learned = classifier(model, loss=loss, epochs=30, learning_rate=0.05).fit(X, Y > 0)
+    margins = learned.decision_function(X)
+    assert margins.min() < 0 < margins.max()
+    np.testing.assert_array_equal(learned.predict(X), margins > 0)
+    assert learned.score(X, Y > 0) > 0.9
+
+
+@pytest.mark.parametrize("model", [None, SPEC], ids=["perceptron", "spec"])
+@pytest.mark.parametrize("loss", LOGITS, ids=["object", "routed", "auto"])
+def test_a_head_is_linear_under_a_loss_of_logits(model, loss, recwarn):
+    routed = {} if loss is LOGITS[0] else {"loss__from_logits": True}
+    learned = classifier(model, loss=loss, epochs=30, learning_rate=0.05, **routed).fit(X, Y > 0)
+    assert learned.score(X, Y > 0) > 0.9
+    assert learned.predict_proba(X)[Y == 0, 1].max() < 0.5
+    assert not [str(one.message) for one in recwarn if "from_logits" in str(one.message)]  # which Keras would say
+
+
+@pytest.mark.parametrize(
+    ("loss", "y"),
+    [
+        (keras.losses.SparseCategoricalCrossentropy(from_logits=True), Y),
+        ("categorical_crossentropy", ONE_HOT),
+        (keras.losses.CategoricalCrossentropy(from_logits=True), ONE_HOT),
+        ("sparse_categorical_crossentropy", Y > 0),
+        ("categorical_crossentropy", Y > 0),
+    ],
+    ids=["logits of classes", "one-hot", "logits of one-hot", "labels of two", "one-hot of two"],
+)
+def test_a_head_gives_classes_that_exclude_each_other_where_its_loss_wants_them(loss, y):
+    learned = classifier(loss=loss, epochs=60, learning_rate=0.05).fit(X, y)
+    np.testing.assert_allclose(learned.predict_proba(X).sum(axis=1), 1, rtol=1e-5)
+    assert learned.score(X, y) > 0.9
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        [keras.losses.SparseCategoricalCrossentropy(from_logits=True), "categorical_crossentropy"],
+        {"output_1": "categorical_crossentropy", "output_0": keras.losses.SparseCategoricalCrossentropy(True)},
+    ],
+    ids=["in order", "by name"],
+)
+def test_each_head_of_several_is_what_its_own_loss_wants(loss):
+    learned = classifier(loss=loss, epochs=60, learning_rate=0.05).fit(X, PAIR)
+    assert [(head.width, head.activation) for head in learned._fitted.heads] == [(3, "linear"), (2, "softmax")]
+    for found in learned.predict_proba(X):
+        np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
+    assert learned.score(X, PAIR) > 0.9
+
+
+def test_labels_side_by_side_are_there_where_their_margins_are_above_nought():
+    labels = np.stack([Y > 0, Y > 1], axis=1).astype(int)
+    learned = classifier(loss="hinge", epochs=60, learning_rate=0.05).fit(X, labels)
+    np.testing.assert_array_equal(learned.predict(X), learned.decision_function(X) > 0)
+    assert learned.score(X, labels) > 0.9
+
+
 def test_what_a_callable_compiles_with_a_hinge_loss_is_known_once_it_is_fitted():
     estimator = classifier(lambda: compiled(1, "linear", "hinge")).fit(X, Y == 2)
     assert hasattr(estimator, "decision_function")

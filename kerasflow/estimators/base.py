@@ -206,13 +206,14 @@ class KerasEstimator(RoutedParameters):
         for name, fact in facts.items():
             setattr(self, name, fact)
         given = {name: getattr(self, name) for name in ("n_features_in_", "feature_names_in_") if hasattr(self, name)}
-        recipe = self._recipe(facts | given, precision_of(X), seed)
-        fitted = Fitted(recipe, _zeros(encoded))
-        wanted = targets_for(fitted.model, recipe, labels)
+        recipe = self._recipe(facts | given, precision_of(X), seed, _zeros(encoded))
+        fitted = Fitted(recipe)
+        wanted = targets_for(fitted.heads, recipe, labels)
+        fitted.check_outputs(_first(encoded, 32))
         self._fitted = fitted
         return encoded, wanted
 
-    def _recipe(self, meta: dict[str, Any], precision: Any, seed: int) -> Recipe:
+    def _recipe(self, meta: dict[str, Any], precision: Any, seed: int, sample: Any) -> Recipe:
         return Recipe(
             *resolved(self._maker, self.routed("model")),
             self.hidden_layer_sizes,
@@ -224,6 +225,7 @@ class KerasEstimator(RoutedParameters):
             meta,
             precision,
             seed,
+            sample,
             self.get_params(deep=False),
         )
 
@@ -301,7 +303,7 @@ class KerasEstimator(RoutedParameters):
                 record.epoch(row)
 
             history = _joined(before, self._trained(model, arguments, told))
-            record.end(history, None if in_parts else (model, _first(arguments["x"])))
+            record.end(history, None if in_parts else (model, _first(arguments["x"], 1)))
         return history
 
     def _trained(self, model: Any, arguments: dict[str, Any], on_epoch: Callable[[Row], None]) -> History:
@@ -315,7 +317,8 @@ class KerasEstimator(RoutedParameters):
         labels = self._known(y)
         if new_optimizer:
             old = self._fitted
-            new = Fitted(self._recipe(old.recipe.meta, old.recipe.precision, old.recipe.seed), old.sample)
+            known = old.recipe
+            new = Fitted(self._recipe(known.meta, known.precision, known.seed, known.sample))
             new.build()
             if [weight.shape for weight in new.model.weights] != [weight.shape for weight in old.model.weights]:
                 raise ValueError(
@@ -325,7 +328,7 @@ class KerasEstimator(RoutedParameters):
             new.model.set_weights(old.model.get_weights())
             settle(new.model)
             self._fitted = new
-        return x, targets_for(self._fitted.model, self._fitted.recipe, labels)
+        return x, targets_for(self._fitted.heads, self._fitted.recipe, labels)
 
     def _known(self, y: Any) -> Any:
         return self.target_encoder_.transform(y)
@@ -386,10 +389,10 @@ def _listed(given: Any) -> list[Any]:
     return [] if given is None else list(given) if isinstance(given, list | tuple) else [given]
 
 
-def _first(x: Any) -> Any:
+def _first(x: Any, n: int) -> Any:
     import keras
 
-    return keras.tree.map_structure(lambda leaf: leaf[:1], x)
+    return keras.tree.map_structure(lambda leaf: leaf[:n], x)
 
 
 def _zeros(x: Any) -> Any:

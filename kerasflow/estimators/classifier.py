@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -13,23 +14,36 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight
 
 from kerasflow.estimators.base import KerasEstimator
-from kerasflow.estimators.heads import is_margin, probabilities
-from kerasflow.estimators.targets import ClassEncoder
+from kerasflow.estimators.heads import is_margin, labels_side_by_side, losses_of, probabilities
+from kerasflow.estimators.targets import ClassEncoder, side_by_side
 
 
 def _all_right(y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
     return np.average(np.all(y_true == y_pred, axis=1), weights=sample_weight)
 
 
-def _has_margins(estimator: Any) -> bool:
+def _margins(estimator: Any) -> list[bool]:
+    """Of each output, whether it gives margins, as far as that is known before the first fit."""
     if estimator._fitted is not None:
-        return bool(estimator._fitted.gives_margins)
-    given = estimator.loss
-    return is_margin(getattr(estimator.model, "loss", None) if isinstance(given, str) and given == "auto" else given)
+        return list(estimator._fitted.margins)
+    loss = estimator.loss
+    if isinstance(loss, str) and loss == "auto":
+        loss = getattr(estimator.model, "loss", None)
+    return [is_margin(one) for one in losses_of(loss, list(loss) if isinstance(loss, Mapping) else [""])]
+
+
+def _has_margins(estimator: Any) -> bool:
+    return all(_margins(estimator))
 
 
 def _has_probabilities(estimator: Any) -> bool:
-    return not _has_margins(estimator)
+    return not any(_margins(estimator))
+
+
+def _decision(outputs: Any, n_classes: int) -> Any:
+    if outputs.shape[-1] == 1:
+        return outputs[:, 0]
+    return outputs[:, 1] - outputs[:, 0] if n_classes == 2 else outputs
 
 
 def _check_same_classes(classes: Any, known: Any) -> None:
@@ -170,14 +184,18 @@ class KerasClassifier(ClassifierMixin, KerasEstimator):
 
     @available_if(_has_margins)
     def decision_function(self, X: Any) -> Any:
-        """Margins of a network that was trained with a hinge loss, which has no probabilities.
+        """Margins of a network that was trained with hinge losses, which has no probabilities.
 
-        `(n_samples,)` for two classes, above 0 for the second; else `(n_samples, n_classes)`.
+        `(n_samples,)` for two classes, above 0 for the second; else `(n_samples, n_classes)`, and of labels side by
+        side `(n_samples, n_labels)`, each there where it is above 0. A list of such for several outputs; where only
+        some of them have a hinge loss, there is neither this nor `predict_proba`.
         """
         outputs = self._outputs(X)
-        if outputs.shape[-1] == 1:
-            return outputs[:, 0]
-        return outputs[:, 1] - outputs[:, 0] if self.target_type_ == "binary" else outputs
+        if isinstance(self.n_classes_, list):
+            return [_decision(part, n) for part, n in zip(outputs, self.n_classes_, strict=True)]
+        if self.target_type_ == "multilabel-indicator":
+            return side_by_side(outputs)
+        return _decision(outputs, self.n_classes_)
 
     @available_if(_has_probabilities)
     def predict_log_proba(self, X: Any) -> Any:
@@ -206,8 +224,8 @@ class KerasClassifier(ClassifierMixin, KerasEstimator):
         decode = self.target_encoder_.inverse_transform
         if return_proba:
             return decode(found, return_proba=True)
-        if self.target_type_ == "multilabel-indicator" and heads[0].excludes:  # one-hot labels
-            found = np.eye(found.shape[1])[found.argmax(1)]
+        if self.target_type_ == "multilabel-indicator":
+            found = labels_side_by_side(heads, found)
         return decode(found)
 
     def _weights(self, sample_weight: Any, X: Any, y: Any) -> Any:

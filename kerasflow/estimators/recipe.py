@@ -15,7 +15,16 @@ from kerasflow.builders.graph import HeadTask
 from kerasflow.builders.objects import seeded
 from kerasflow.builders.precision import Precision, computing_in
 from kerasflow.errors import TrainingError, sentence
-from kerasflow.estimators.heads import Head, check_numbers, class_targets, head_for, heads_of, loss_for, losses_of
+from kerasflow.estimators.heads import (
+    Head,
+    called,
+    class_targets,
+    head_for,
+    heads_of,
+    loss_for,
+    losses_of,
+    number_targets,
+)
 from kerasflow.estimators.objects import made
 from kerasflow.estimators.portable import SavedModel
 from kerasflow.spec.experiment import ExperimentSpec
@@ -46,6 +55,7 @@ class Recipe:
         params: the estimator's parameters, for a callable that asks for them.
         precision: that layers compute in.
         seed: of initial weights and masks.
+        sample: one of any values, nested as the model takes it: for models that make their weights when called.
     """
 
     model: Any
@@ -59,6 +69,7 @@ class Recipe:
     meta: dict[str, Any]
     precision: Precision
     seed: int
+    sample: Any
     params: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -74,6 +85,8 @@ class Recipe:
         """
         with seeded(self.seed), computing_in(self.precision):
             model = self._network()
+            if not model.built:
+                called(model, self.sample)
             if not model.compiled:
                 compiling = self._compiling(model)
                 try:
@@ -131,7 +144,7 @@ class Recipe:
 
     def _built(self, spec: ModelSpec) -> Any:
         outputs = spec.outputs or ("head",)
-        each = zip(outputs, self._counts(len(outputs)), losses_of(self._loss([]), outputs), strict=False)
+        each = zip(outputs, self._counts(len(outputs)), losses_of(self._loss(), outputs), strict=False)
         heads = {name: head_for(self.task, count, own) for name, count, own in each}
         shape = self.meta["X_shape_"][1:]
         if len(outputs) == 1:  # wherever its head stands, and whatever it is called
@@ -168,17 +181,17 @@ class Recipe:
         """Arguments of `model.compile`."""
         return {
             "optimizer": self._optimizer(),
-            "loss": self._loss([] if model is None else heads_of(model)),
+            "loss": self._loss(model),
             "metrics": self._metrics(),
             **self.compiling,
         }
 
-    def _loss(self, heads: list[Head]) -> Any:
-        """New ones, or their names; `auto` as the model's outputs ask, or the task alone while there are none."""
+    def _loss(self, model: Any = None) -> Any:
+        """New ones, or their names; `auto` as the model's outputs ask, or the task alone while there is no model."""
         given, arguments = self.loss
         if given == "auto":
             unknown = [Head(None, "", None)] * (self.meta.get("n_outputs_expected_") or 1)
-            given, more = loss_for(self.task, heads or unknown)
+            given, more = loss_for(self.task, unknown if model is None else heads_of(model, self.sample))
             arguments = {**more, **arguments}
         return _with_precision(made("losses", given, arguments, {"dtype": self.precision}), self.precision)
 
@@ -228,13 +241,12 @@ def resolved(model: Any, arguments: dict[str, Any]) -> tuple[Any, dict[str, Any]
     return load_model_spec(model, {name.replace("__", "."): _plain(value) for name, value in arguments.items()}), {}
 
 
-def targets_for(model: Any, recipe: Recipe, encoded: Any) -> Any:
-    """Encoded labels as a model's loss wants them: indices, one number for each class, or 0 and 1.
+def targets_for(heads: list[Head], recipe: Recipe, encoded: Any) -> Any:
+    """Encoded labels as the losses of a model's heads want them: indices, one number for each class, or 0 and 1.
 
     Raises:
         ValueError: the model's outputs do not fit the targets.
     """
-    heads = heads_of(model)
     if recipe.task in ("binary", "multiclass") and "n_classes_" in recipe.meta:
         several, n_classes = isinstance(encoded, list), recipe.meta["n_classes_"]
         columns, counts = (encoded, n_classes) if several else ([encoded], [n_classes])
@@ -242,8 +254,7 @@ def targets_for(model: Any, recipe: Recipe, encoded: Any) -> Any:
         return wanted if several else wanted[0]
     if not isinstance(encoded, np.ndarray) or encoded.dtype.kind not in "biuf":
         return encoded
-    check_numbers(heads, 1 if encoded.ndim == 1 else encoded.shape[1])
-    return encoded.astype(recipe.precision, copy=False)
+    return number_targets(heads, encoded.astype(recipe.precision, copy=False))
 
 
 def _perceptron(sizes: Any, meta: dict[str, Any]) -> ModelSpec:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d, validate_data
 
@@ -21,11 +23,14 @@ from kerasflow.estimators.parameters import RoutedParameters
 from kerasflow.estimators.portable import as_data, from_data, is_portable
 from kerasflow.estimators.recipe import Recipe, resolved, targets_for
 from kerasflow.estimators.targets import ClassEncoder
+from kerasflow.estimators.training_data import at, without_held_out, zeros
 from kerasflow.training.history import History, Row
 from kerasflow.training.keras_internals import settle
+from kerasflow.training.stop import monitored
 from kerasflow.training.trainer import fit as train
 
 LARGEST_SEED = 2**31 - 1
+LOOKED_AT = 32  # samples whose outputs tell whether a model gives probabilities
 
 # joblib tells its workers by this variable how many threads each may have, so that together they fill the machine once;
 # TensorFlow listens to others, and to them only before its first operation.
@@ -39,6 +44,9 @@ class KerasEstimator(RoutedParameters):
 
     _parameter_constraints: dict[str, Any] = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "optimizer": [str, callable, HasMethods("apply_gradients")],
+        "loss": [str, callable, list, tuple, dict, None],
+        "metrics": [str, callable, list, tuple, dict, None],
         "learning_rate": [Interval(Real, 0, None, closed="neither"), callable, None],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "micro_batch_size": [Interval(Integral, 1, None, closed="left"), None],
@@ -90,6 +98,8 @@ class KerasEstimator(RoutedParameters):
         goes_on = bool(self.warm_start) and self._fitted is not None
         X, y = self._checked(X, y, reset=not goes_on)
         return self._train(X, y, sample_weight, goes_on, new_optimizer=True, epochs=self._fit_argument("epochs"))
+
+    fit.__qualname__ = "fit"  # by which Python names it where it is given another keyword
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any = None) -> Self:
         self._check_parameters()
@@ -206,10 +216,10 @@ class KerasEstimator(RoutedParameters):
         for name, fact in facts.items():
             setattr(self, name, fact)
         given = {name: getattr(self, name) for name in ("n_features_in_", "feature_names_in_") if hasattr(self, name)}
-        recipe = self._recipe(facts | given, precision_of(X), seed, _zeros(encoded))
+        recipe = self._recipe(facts | given, precision_of(X), seed, zeros(encoded))
         fitted = Fitted(recipe)
         wanted = targets_for(fitted.heads, recipe, labels)
-        fitted.check_outputs(_first(encoded, 32))
+        fitted.check_outputs(at(encoded, slice(LOOKED_AT)))
         self._fitted = fitted
         return encoded, wanted
 
@@ -246,16 +256,21 @@ class KerasEstimator(RoutedParameters):
             before = self.history_
         else:
             x, targets = self._begin(X, y, classes)
+        put_back = fitted.snapshot() if goes_on and not new_optimizer else None
         rows: list[Row] = []
         try:
             arguments = self._arguments(x, targets, weight, y, before, epochs)
             self.history_ = self._run(arguments, X, y, before, rows, in_parts=not new_optimizer)
         except KeyboardInterrupt:  # what was trained until then is of use
-            self.history_ = _joined(before, History(rows, "interrupted: Ctrl-C"))
+            self.history_ = _joined(before, History(rows, "interrupted: Ctrl-C"), self.stop)
             raise
         except BaseException:
             self._fitted = fitted if goes_on else None  # what is half trained must not pass for a fit
+            if put_back is not None:
+                put_back()
             raise
+        if self.history_.stop.get("rule") == "divergence":
+            warnings.warn(f"{type(self).__name__}: {self.history_.stop_reason}", ConvergenceWarning, stacklevel=3)
         return self
 
     def _arguments(self, x: Any, y: Any, weight: Any, labels: Any, before: History, epochs: int) -> dict[str, Any]:
@@ -274,11 +289,12 @@ class KerasEstimator(RoutedParameters):
             "micro_batch_size": None if self.micro_batch_size is None else int(self.micro_batch_size),
             "engine": self.engine,
             "seed": self._fitted.recipe.seed,
-            "stop": () if self.stop is None else self.stop,
+            "stop": _listed(self.stop),
             "callbacks": callbacks,
             "verbose": self.verbose,
-            **self._validation(x, y, weight, labels),
+            **without_held_out(x, y, weight, self.validation_fraction, self._fitted.recipe.seed, self._strata(labels)),
             **routed,
+            **self._given_validation(routed),
             "epochs": done + int(epochs),
             "initial_epoch": done,
         }
@@ -289,7 +305,7 @@ class KerasEstimator(RoutedParameters):
         """Trains, and gives the history with what was before; rows are added as they come."""
         model = self._fitted.model
         if self.tracker is None:
-            return _joined(before, self._trained(model, arguments, rows.append))
+            return _joined(before, self._trained(model, arguments, rows.append), arguments["stop"])
         from kerasflow.estimators.recording import as_tracking, recording
 
         tracking = as_tracking(self.tracker)
@@ -302,8 +318,8 @@ class KerasEstimator(RoutedParameters):
                 rows.append(row)
                 record.epoch(row)
 
-            history = _joined(before, self._trained(model, arguments, told))
-            record.end(history, None if in_parts else (model, _first(arguments["x"], 1)))
+            history = _joined(before, self._trained(model, arguments, told), arguments["stop"])
+            record.end(history, None if in_parts else (model, at(arguments["x"], slice(1))))
         return history
 
     def _trained(self, model: Any, arguments: dict[str, Any], on_epoch: Callable[[Row], None]) -> History:
@@ -333,28 +349,16 @@ class KerasEstimator(RoutedParameters):
     def _known(self, y: Any) -> Any:
         return self.target_encoder_.transform(y)
 
-    def _validation(self, x: Any, y: Any, weight: Any, labels: Any) -> dict[str, Any]:
-        """What is trained on, and what is held out."""
-        import keras
-
-        if not self.validation_fraction:
-            return {"x": x, "y": y, "sample_weight": weight}
-        from sklearn.model_selection import train_test_split
-
-        n = len(labels)
-        train_rows, held = train_test_split(
-            np.arange(n),
-            test_size=self.validation_fraction,
-            random_state=self._fitted.recipe.seed,
-            stratify=self._strata(labels),
-        )
-
-        def cut(part: Any, rows: Any) -> Any:
-            return keras.tree.map_structure(lambda leaf: None if leaf is None else leaf[rows], part)
-
-        validation = (cut(x, held), cut(y, held), *([] if weight is None else [cut(weight, held)]))
-        train_part = {"x": x, "y": y, "sample_weight": weight}
-        return {name: cut(part, train_rows) for name, part in train_part.items()} | {"validation_data": validation}
+    def _given_validation(self, routed: dict[str, Any]) -> dict[str, Any]:
+        """What the user holds out, `(X, y)` or `(X, y, sample_weight)`, as the model takes it."""
+        given = routed.get("validation_data")
+        if not isinstance(given, list | tuple):
+            return {}
+        X, y = self._checked(given[0], given[1], reset=False)
+        X = as_features(X)
+        x = X if self.feature_encoder_ is None else self.feature_encoder_.transform(X)
+        labels = self.target_encoder_.transform(y)
+        return {"validation_data": (x, targets_for(self._fitted.heads, self._fitted.recipe, labels), *given[2:])}
 
     def _strata(self, y: Any) -> Any:
         return None
@@ -377,29 +381,19 @@ class KerasEstimator(RoutedParameters):
         return self._fitted.inference(x, batch)
 
 
-def _joined(before: History, after: History) -> History:
-    """A history that goes on with another."""
+def _joined(before: History, after: History, stop: Any) -> History:
+    """A history that goes on with another; the best epoch is of both, if no rule goes back to the best of the last."""
     for row in after.rows:
         row["updates"] += before.updates
     after.rows = [*before.rows, *after.rows]
+    monitor = monitored(_listed(stop), any("val_loss" in row for row in after.rows))
+    if before.rows and not monitor.restore_best:
+        after.best_epoch = monitor.best_epoch(after.rows)
     return after
 
 
 def _listed(given: Any) -> list[Any]:
     return [] if given is None else list(given) if isinstance(given, list | tuple) else [given]
-
-
-def _first(x: Any, n: int) -> Any:
-    import keras
-
-    return keras.tree.map_structure(lambda leaf: leaf[:n], x)
-
-
-def _zeros(x: Any) -> Any:
-    """A sample of the same shape that tells nothing of the data."""
-    import keras
-
-    return keras.tree.map_structure(lambda leaf: np.zeros((1, *leaf.shape[1:]), leaf.dtype), x)
 
 
 def _facts(encoder: Any) -> dict[str, Any]:

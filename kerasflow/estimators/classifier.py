@@ -58,10 +58,11 @@ class KerasClassifier(ClassifierMixin, KerasEstimator):
 
     Args:
         model: None for a perceptron with `hidden_layer_sizes`; a spec, its path, text or dict, of which the model
-            counts; a callable that returns a `keras.Model`, compiled or not; or a `keras.Model`, whose weights each fit
-            begins with, and which is never changed. A callable may ask for `meta`, a dict of `n_features_in_`,
-            `X_shape_`, `X_dtype_`, `n_classes_`, `classes_`, `target_type_`, `n_outputs_`, `n_outputs_expected_` and
-            more; for `compile_kwargs`, the arguments of `model.compile`; for `hidden_layer_sizes`; and for `params`.
+            counts; a callable that returns a new `keras.Model`, compiled or not, which is then trained itself: it must
+            not return one model twice; or a `keras.Model`, whose weights each fit begins with, and which is never
+            changed. A callable may ask for `meta`, a dict of `n_features_in_`, `X_shape_`, `X_dtype_`, `n_classes_`,
+            `classes_`, `target_type_`, `n_outputs_`, `n_outputs_expected_` and more; for `compile_kwargs`, the
+            arguments of `model.compile`; for `hidden_layer_sizes`; and for `params`.
         hidden_layer_sizes: units of the perceptron's layers.
         optimizer, loss, metrics: names, classes, objects; a compiled model's own unless others than the defaults are
             given, and `"adam"` alone is the default. `loss="auto"` is the cross-entropy that the target and the model's

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -62,6 +63,18 @@ class Fitted:
     def build(self) -> None:
         """Makes the optimizer's moments, where no training has."""
         self.model.optimizer.build(self.model.trainable_variables)
+
+    def snapshot(self) -> Callable[[], None]:
+        """What puts back the model, and its optimizer, as they are now."""
+        model = self.model
+        kept = [(variable, variable.numpy()) for variable in _variables(model)]
+
+        def put_back() -> None:
+            for variable, value in kept:
+                variable.assign(value)
+            settle(model)
+
+        return put_back
 
     def _take_up(self, model: Any, state: list[Any]) -> None:
         model.optimizer.build(model.trainable_variables)

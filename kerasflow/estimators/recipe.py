@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 from kerasflow.builders.graph import HeadTask
 from kerasflow.builders.objects import seeded
 from kerasflow.builders.precision import Precision, computing_in
-from kerasflow.errors import TrainingError, sentence
+from kerasflow.errors import TrainingError, did_you_mean, sentence
 from kerasflow.estimators.heads import (
     Head,
     called,
@@ -26,6 +26,7 @@ from kerasflow.estimators.heads import (
     number_targets,
 )
 from kerasflow.estimators.objects import made
+from kerasflow.estimators.parameters import PROVIDED
 from kerasflow.estimators.portable import SavedModel
 from kerasflow.spec.experiment import ExperimentSpec
 from kerasflow.spec.model import ModelSpec, as_model_spec, load_model_spec
@@ -85,6 +86,7 @@ class Recipe:
         """
         with seeded(self.seed), computing_in(self.precision):
             model = self._network()
+            _check_inputs(model, self.sample)
             if not model.built:
                 called(model, self.sample)
             if not model.compiled:
@@ -171,9 +173,10 @@ class Recipe:
         }
         wanted = inspect.signature(function).parameters
         more = {name: value() for name, value in offered.items() if name in wanted and name not in self.arguments}
+        name = getattr(function, "__name__", type(function).__name__)
+        _check_arguments(name, wanted, self.arguments)
         model = function(**{**more, **self.arguments})
         if not isinstance(model, keras.Model):
-            name = getattr(function, "__name__", type(function).__name__)
             raise TypeError(f"the callable {name} must return a keras.Model, got {type(model).__name__}")
         return model
 
@@ -193,6 +196,7 @@ class Recipe:
             unknown = [Head(None, "", None)] * (self.meta.get("n_outputs_expected_") or 1)
             given, more = loss_for(self.task, unknown if model is None else heads_of(model, self.sample))
             arguments = {**more, **arguments}
+        _check_outputs(given, model)
         return _with_precision(made("losses", given, arguments, {"dtype": self.precision}), self.precision)
 
     def _optimizer(self) -> Any:
@@ -222,6 +226,48 @@ class Recipe:
             model.optimizer.learning_rate = rate
 
 
+def _check_arguments(name: str, wanted: Mapping[str, inspect.Parameter], given: Mapping[str, Any]) -> None:
+    """Whether a callable gets what it needs, and nothing else.
+
+    Raises:
+        TypeError: it does not.
+    """
+    kinds = [parameter.kind for parameter in wanted.values()]
+    for argument in given:
+        if argument not in wanted and inspect.Parameter.VAR_KEYWORD not in kinds:
+            raise TypeError(f"model__{argument}: {name} takes no argument {argument!r}{did_you_mean(argument, wanted)}")
+    for argument, parameter in wanted.items():
+        needed = parameter.default is parameter.empty and parameter.kind in (
+            parameter.POSITIONAL_OR_KEYWORD,
+            parameter.KEYWORD_ONLY,
+        )
+        if needed and argument not in (*given, *PROVIDED):
+            raise TypeError(f"{name} needs the argument {argument!r}; give it as model__{argument}=...")
+
+
+def _check_inputs(model: Any, sample: Any) -> None:
+    import keras
+
+    names = [tensor.name for tensor in getattr(model, "inputs", None) or []]
+    if len(names) > 1 and len(keras.tree.flatten(sample)) == 1:
+        raise TrainingError(
+            f"the model takes {len(names)} inputs ({', '.join(names)}) and X is one; override the property "
+            "feature_encoder in a subclass, with a transformer that makes a list or a dict of them"
+        )
+
+
+def _check_outputs(loss: Any, model: Any) -> None:
+    names = getattr(model, "output_names", None)
+    if not isinstance(loss, Mapping) or names is None:
+        return
+    for name in loss:
+        if name not in names:
+            raise TrainingError(
+                f"loss names the output {name!r}{did_you_mean(str(name), names)}; the model's outputs are "
+                f"{', '.join(names)}"
+            )
+
+
 def _is_default(given: Any, default: str) -> bool:
     return isinstance(given, str) and given == default
 
@@ -236,6 +282,10 @@ def resolved(model: Any, arguments: dict[str, Any]) -> tuple[Any, dict[str, Any]
     """
     if isinstance(model, ExperimentSpec):
         model = model.model
+    if isinstance(model, str | Path) and Path(model).suffix in (".keras", ".h5"):
+        raise TrainingError(
+            f"{model} is a saved network and no spec; give the model itself, keras.models.load_model({str(model)!r})"
+        )
     if not isinstance(model, ModelSpec | str | Path | dict):
         return model, arguments
     return load_model_spec(model, {name.replace("__", "."): _plain(value) for name, value in arguments.items()}), {}
@@ -259,9 +309,11 @@ def targets_for(heads: list[Head], recipe: Recipe, encoded: Any) -> Any:
 
 def _perceptron(sizes: Any, meta: dict[str, Any]) -> ModelSpec:
     """Dense layers with ReLU, and as many heads as there are targets that exclude each other."""
-    widths = [int(size) for size in np.atleast_1d(sizes)] if np.size(sizes) else []
+    widths = [sizes] if isinstance(sizes, Integral) else list(sizes)
+    if not all(isinstance(width, Integral) and int(width) >= 1 for width in widths):
+        raise ValueError(f"hidden_layer_sizes must hold the units of each layer, integers >= 1, got {sizes!r}")
     layers: list[Any] = ["flatten"] if len(meta["X_shape_"]) > 2 else []
-    layers += [{"dense": {"units": width, "activation": "relu"}} for width in widths]
+    layers += [{"dense": {"units": int(width), "activation": "relu"}} for width in widths]
     if meta["n_outputs_expected_"] == 1:
         return as_model_spec({"layers": [*layers, "head"]})
     trunk = {"activation": "linear", "name": "trunk"}

@@ -128,7 +128,16 @@ class NumberEncoder(_Encoder):
     """
 
     def fit(self, y: Any) -> NumberEncoder:
-        """Learns how many there are for each sample."""
+        """Learns how many there are for each sample.
+
+        Args:
+            y: `(n_samples,)`, or `(n_samples, n_outputs)`.
+
+        Raises:
+            ValueError: y holds no numbers.
+        """
+        if y.dtype.kind not in "biuf":
+            raise ValueError(f"y must hold numbers for a regressor, got {y.flat[0]!r}; KerasClassifier learns labels")
         self.target_type_ = "continuous" if y.ndim == 1 else "continuous-multioutput"
         self.y_dtype_, self.y_ndim_ = y.dtype, y.ndim
         self.n_outputs_ = 1 if y.ndim == 1 else y.shape[1]

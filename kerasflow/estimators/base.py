@@ -16,17 +16,16 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d, validate_data
 
+from kerasflow.estimators.arguments import arguments_of, listed
+from kerasflow.estimators.continuation import joined, with_weights_of
 from kerasflow.estimators.features import as_features, batch_for_prediction, precision_of
 from kerasflow.estimators.fitted import Fitted
-from kerasflow.estimators.objects import made
 from kerasflow.estimators.parameters import RoutedParameters
 from kerasflow.estimators.portable import as_data, from_data, is_portable
 from kerasflow.estimators.recipe import Recipe, resolved, targets_for
 from kerasflow.estimators.targets import ClassEncoder
 from kerasflow.estimators.training_data import at, without_held_out, zeros
 from kerasflow.training.history import History, Row
-from kerasflow.training.keras_internals import settle
-from kerasflow.training.stop import monitored
 from kerasflow.training.trainer import fit as train
 
 LARGEST_SEED = 2**31 - 1
@@ -93,6 +92,9 @@ class KerasEstimator(RoutedParameters):
         Raises:
             ValueError: in scikit-learn's words, for data or parameters that cannot be.
             KerasflowError: the model, the loss and the data do not fit together.
+
+        Warns:
+            ConvergenceWarning: the cost was no finite number any more; `history_.stop_reason` says when.
         """
         self._check_parameters()
         goes_on = bool(self.warm_start) and self._fitted is not None
@@ -112,6 +114,12 @@ class KerasEstimator(RoutedParameters):
 
         Args:
             X, y: as for `fit`.
+
+        Returns:
+            The estimator itself, with a history of no epochs.
+
+        Raises:
+            ValueError, KerasflowError: as `fit` does.
         """
         self._check_parameters()
         X, y = self._checked(X, y, reset=True)
@@ -122,19 +130,34 @@ class KerasEstimator(RoutedParameters):
 
     @property
     def model_(self) -> Any:
-        """The trained `keras.Model`."""
+        """The trained `keras.Model`, from now on yours as well: what is done to it is done to the estimator.
+
+        Until somebody asks for it, a perceptron's or a spec's model may serve a later fit once its estimator is gone;
+        after that it is never used for another.
+
+        Raises:
+            NotFittedError: it is not fitted yet.
+        """
         check_is_fitted(self)
         return self._fitted.give()
 
     @property
     def loss_curve_(self) -> list[float]:
-        """The cost of each epoch."""
+        """The cost of each epoch.
+
+        Raises:
+            NotFittedError: it is not fitted yet.
+        """
         check_is_fitted(self)
         return list(self.history_.history.get("loss", []))
 
     @property
     def n_iter_(self) -> int:
-        """Epochs completed."""
+        """Epochs completed.
+
+        Raises:
+            NotFittedError: it is not fitted yet.
+        """
         check_is_fitted(self)
         return int(self.history_.rows[-1]["epoch"]) if self.history_.rows else 0
 
@@ -262,7 +285,7 @@ class KerasEstimator(RoutedParameters):
             arguments = self._arguments(x, targets, weight, y, before, epochs)
             self.history_ = self._run(arguments, X, y, before, rows, in_parts=not new_optimizer)
         except KeyboardInterrupt:  # what was trained until then is of use
-            self.history_ = _joined(before, History(rows, "interrupted: Ctrl-C"), self.stop)
+            self.history_ = joined(before, History(rows, "interrupted: Ctrl-C"), listed(self.stop))
             raise
         except BaseException:
             self._fitted = fitted if goes_on else None  # what is half trained must not pass for a fit
@@ -276,25 +299,14 @@ class KerasEstimator(RoutedParameters):
     def _arguments(self, x: Any, y: Any, weight: Any, labels: Any, before: History, epochs: int) -> dict[str, Any]:
         """Of `kf.fit`, on the model's own data."""
         done = int(before.rows[-1]["epoch"]) if before.rows else 0
-        routed = self.routed("fit")
-        of_callbacks = {name[11:]: routed.pop(name) for name in list(routed) if name.startswith("callbacks__")}
-        callbacks = [
-            *_listed(made("callbacks", self.callbacks, self.routed("callbacks"))),
-            *_listed(made("callbacks", routed.pop("callbacks", None), of_callbacks)),
-        ]
-        if not all(type(callback).__module__.startswith("keras.") for callback in callbacks):
+        seed, given = self._fitted.recipe.seed, arguments_of(self)
+        if not all(type(callback).__module__.startswith("keras.") for callback in given["callbacks"]):
             self._fitted.give()  # one of the user's own may keep the model
         return {
-            "batch_size": int(self.batch_size),
-            "micro_batch_size": None if self.micro_batch_size is None else int(self.micro_batch_size),
-            "engine": self.engine,
-            "seed": self._fitted.recipe.seed,
-            "stop": _listed(self.stop),
-            "callbacks": callbacks,
-            "verbose": self.verbose,
-            **without_held_out(x, y, weight, self.validation_fraction, self._fitted.recipe.seed, self._strata(labels)),
-            **routed,
-            **self._given_validation(routed),
+            "seed": seed,
+            **without_held_out(x, y, weight, self.validation_fraction, seed, self._strata(labels)),
+            **given,
+            **self._given_validation(given),
             "epochs": done + int(epochs),
             "initial_epoch": done,
         }
@@ -305,7 +317,7 @@ class KerasEstimator(RoutedParameters):
         """Trains, and gives the history with what was before; rows are added as they come."""
         model = self._fitted.model
         if self.tracker is None:
-            return _joined(before, self._trained(model, arguments, rows.append), arguments["stop"])
+            return joined(before, self._trained(model, arguments, rows.append), arguments["stop"])
         from kerasflow.estimators.recording import as_tracking, recording
 
         tracking = as_tracking(self.tracker)
@@ -318,7 +330,7 @@ class KerasEstimator(RoutedParameters):
                 rows.append(row)
                 record.epoch(row)
 
-            history = _joined(before, self._trained(model, arguments, told), arguments["stop"])
+            history = joined(before, self._trained(model, arguments, told), arguments["stop"])
             record.end(history, None if in_parts else (model, at(arguments["x"], slice(1))))
         return history
 
@@ -332,18 +344,9 @@ class KerasEstimator(RoutedParameters):
         x = X if self.feature_encoder_ is None else self.feature_encoder_.transform(X)
         labels = self._known(y)
         if new_optimizer:
-            old = self._fitted
-            known = old.recipe
-            new = Fitted(self._recipe(known.meta, known.precision, known.seed, known.sample))
-            new.build()
-            if [weight.shape for weight in new.model.weights] != [weight.shape for weight in old.model.weights]:
-                raise ValueError(
-                    "warm_start goes on with the weights of the previous fit, and the model has other layers now; set "
-                    "warm_start=False, or leave the model as it was"
-                )
-            new.model.set_weights(old.model.get_weights())
-            settle(new.model)
-            self._fitted = new
+            known = self._fitted.recipe
+            recipe = self._recipe(known.meta, known.precision, known.seed, known.sample)
+            self._fitted = with_weights_of(self._fitted, recipe)
         return x, targets_for(self._fitted.heads, self._fitted.recipe, labels)
 
     def _known(self, y: Any) -> Any:
@@ -379,21 +382,6 @@ class KerasEstimator(RoutedParameters):
         x = X if self.feature_encoder_ is None else self.feature_encoder_.transform(X)
         batch = self.routed("predict").get("batch_size") or batch_for_prediction(X, int(self.batch_size))
         return self._fitted.inference(x, batch)
-
-
-def _joined(before: History, after: History, stop: Any) -> History:
-    """A history that goes on with another; the best epoch is of both, if no rule goes back to the best of the last."""
-    for row in after.rows:
-        row["updates"] += before.updates
-    after.rows = [*before.rows, *after.rows]
-    monitor = monitored(_listed(stop), any("val_loss" in row for row in after.rows))
-    if before.rows and not monitor.restore_best:
-        after.best_epoch = monitor.best_epoch(after.rows)
-    return after
-
-
-def _listed(given: Any) -> list[Any]:
-    return [] if given is None else list(given) if isinstance(given, list | tuple) else [given]
 
 
 def _facts(encoder: Any) -> dict[str, Any]:

@@ -172,14 +172,32 @@ class KerasClassifier(ClassifierMixin, KerasEstimator):
         return self._partial_fit(X, y, sample_weight, classes)
 
     def predict(self, X: Any) -> Any:
-        """The likeliest labels, `(n_samples,)` or `(n_samples, n_outputs)`, in the user's own words."""
+        """The likeliest labels, in the user's own words.
+
+        Args:
+            X: samples of the shape that `fit` saw, `(n_samples, ...)`.
+
+        Returns:
+            `(n_samples,)`, or `(n_samples, n_outputs)`.
+
+        Raises:
+            NotFittedError: it is not fitted yet.
+            ValueError: in scikit-learn's words, for samples that are not like those of `fit`.
+        """
         return self._decoded(X, return_proba=False)
 
     @available_if(_has_probabilities)
     def predict_proba(self, X: Any) -> Any:
-        """Probabilities, `(n_samples, n_classes)` in the order of `classes_`; of labels side by side, each one's.
+        """Probabilities in the order of `classes_`; of labels side by side, each one's.
 
-        A list of such for several outputs.
+        Args:
+            X: as for `predict`.
+
+        Returns:
+            `(n_samples, n_classes)`, or `(n_samples, n_labels)`; a list of such for several outputs.
+
+        Raises:
+            NotFittedError, ValueError: as `predict` does.
         """
         return self._decoded(X, return_proba=True)
 
@@ -187,9 +205,17 @@ class KerasClassifier(ClassifierMixin, KerasEstimator):
     def decision_function(self, X: Any) -> Any:
         """Margins of a network that was trained with hinge losses, which has no probabilities.
 
-        `(n_samples,)` for two classes, above 0 for the second; else `(n_samples, n_classes)`, and of labels side by
-        side `(n_samples, n_labels)`, each there where it is above 0. A list of such for several outputs; where only
-        some of them have a hinge loss, there is neither this nor `predict_proba`.
+        Where only some of several outputs have a hinge loss, there is neither this nor `predict_proba`.
+
+        Args:
+            X: as for `predict`.
+
+        Returns:
+            `(n_samples,)` for two classes, above 0 for the second; else `(n_samples, n_classes)`, and of labels side
+            by side `(n_samples, n_labels)`, each there where it is above 0. A list of such for several outputs.
+
+        Raises:
+            NotFittedError, ValueError: as `predict` does.
         """
         outputs = self._outputs(X)
         if isinstance(self.n_classes_, list):
@@ -200,7 +226,17 @@ class KerasClassifier(ClassifierMixin, KerasEstimator):
 
     @available_if(_has_probabilities)
     def predict_log_proba(self, X: Any) -> Any:
-        """Logarithms of `predict_proba`."""
+        """Natural logarithms of `predict_proba`, in its shape; minus infinity for what cannot be.
+
+        Args:
+            X: as for `predict`.
+
+        Returns:
+            `(n_samples, n_classes)`, or `(n_samples, n_labels)`; a list of such for several outputs.
+
+        Raises:
+            NotFittedError, ValueError: as `predict` does.
+        """
         found = self.predict_proba(X)
         with np.errstate(divide="ignore"):
             return [np.log(part) for part in found] if isinstance(found, list) else np.log(found)
@@ -210,6 +246,12 @@ class KerasClassifier(ClassifierMixin, KerasEstimator):
 
         Args:
             X, y, sample_weight: as for `fit`.
+
+        Returns:
+            0 to 1, samples counted by their weights.
+
+        Raises:
+            NotFittedError, ValueError: as `predict` does, or the labels are of another kind than the predictions.
         """
         several = getattr(self, "target_type_", "") == "multiclass-multioutput"
         return self._scored(_all_right if several else accuracy_score, X, y, sample_weight)

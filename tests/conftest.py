@@ -54,6 +54,22 @@ def keras_home(assets: Path) -> Path:
     return home
 
 
+@pytest.fixture
+def traces(monkeypatch) -> list[int]:
+    """Grows by one each time a window's update is traced."""
+    from kerasflow.training.window import Window
+
+    seen: list[int] = []
+    train = Window.train
+
+    def counted(self: Any, batch: Any) -> Any:
+        seen.append(1)
+        return train(self, batch)
+
+    monkeypatch.setattr(Window, "train", counted)
+    return seen
+
+
 @pytest.fixture(scope="session")
 def iris() -> Callable[..., dict[str, Any]]:
     """A spec of an experiment that takes no time; `iris(name="other")` changes a part of it."""

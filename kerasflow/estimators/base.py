@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from numbers import Integral, Real
 from pathlib import Path
@@ -10,23 +11,26 @@ from typing import Any, Self
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d, validate_data
 
+from kerasflow.estimators.arguments import arguments_of, listed
+from kerasflow.estimators.continuation import joined, with_weights_of
 from kerasflow.estimators.features import as_features, batch_for_prediction, precision_of
 from kerasflow.estimators.fitted import Fitted
-from kerasflow.estimators.objects import made
 from kerasflow.estimators.parameters import RoutedParameters
 from kerasflow.estimators.portable import as_data, from_data, is_portable
 from kerasflow.estimators.recipe import Recipe, resolved, targets_for
 from kerasflow.estimators.targets import ClassEncoder
+from kerasflow.estimators.training_data import at, without_held_out, zeros
 from kerasflow.training.history import History, Row
-from kerasflow.training.keras_internals import settle
 from kerasflow.training.trainer import fit as train
 
 LARGEST_SEED = 2**31 - 1
+LOOKED_AT = 32  # samples whose outputs tell whether a model gives probabilities
 
 # joblib tells its workers by this variable how many threads each may have, so that together they fill the machine once;
 # TensorFlow listens to others, and to them only before its first operation.
@@ -40,6 +44,9 @@ class KerasEstimator(RoutedParameters):
 
     _parameter_constraints: dict[str, Any] = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "optimizer": [str, callable, HasMethods("apply_gradients")],
+        "loss": [str, callable, list, tuple, dict, None],
+        "metrics": [str, callable, list, tuple, dict, None],
         "learning_rate": [Interval(Real, 0, None, closed="neither"), callable, None],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "micro_batch_size": [Interval(Integral, 1, None, closed="left"), None],
@@ -86,11 +93,16 @@ class KerasEstimator(RoutedParameters):
         Raises:
             ValueError: in scikit-learn's words, for data or parameters that cannot be.
             KerasflowError: the model, the loss and the data do not fit together.
+
+        Warns:
+            ConvergenceWarning: the cost was no finite number any more; `history_.stop_reason` says when.
         """
         self._check_parameters()
         goes_on = bool(self.warm_start) and self._fitted is not None
         X, y = self._checked(X, y, reset=not goes_on)
         return self._train(X, y, sample_weight, goes_on, new_optimizer=True, epochs=self._fit_argument("epochs"))
+
+    fit.__qualname__ = "fit"  # by which Python names it where it is given another keyword
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any = None) -> Self:
         self._check_parameters()
@@ -103,6 +115,12 @@ class KerasEstimator(RoutedParameters):
 
         Args:
             X, y: as for `fit`.
+
+        Returns:
+            The estimator itself, with a history of no epochs.
+
+        Raises:
+            ValueError, KerasflowError: as `fit` does.
         """
         self._check_parameters()
         X, y = self._checked(X, y, reset=True)
@@ -113,19 +131,34 @@ class KerasEstimator(RoutedParameters):
 
     @property
     def model_(self) -> Any:
-        """The trained `keras.Model`."""
+        """The trained `keras.Model`, from now on yours as well: what is done to it is done to the estimator.
+
+        Until somebody asks for it, a perceptron's or a spec's model may serve a later fit once its estimator is gone;
+        after that it is never used for another.
+
+        Raises:
+            NotFittedError: it is not fitted yet.
+        """
         check_is_fitted(self)
         return self._fitted.give()
 
     @property
     def loss_curve_(self) -> list[float]:
-        """The cost of each epoch."""
+        """The cost of each epoch.
+
+        Raises:
+            NotFittedError: it is not fitted yet.
+        """
         check_is_fitted(self)
         return list(self.history_.history.get("loss", []))
 
     @property
     def n_iter_(self) -> int:
-        """Epochs completed."""
+        """Epochs completed.
+
+        Raises:
+            NotFittedError: it is not fitted yet.
+        """
         check_is_fitted(self)
         return int(self.history_.rows[-1]["epoch"]) if self.history_.rows else 0
 
@@ -209,13 +242,14 @@ class KerasEstimator(RoutedParameters):
         for name, fact in facts.items():
             setattr(self, name, fact)
         given = {name: getattr(self, name) for name in ("n_features_in_", "feature_names_in_") if hasattr(self, name)}
-        recipe = self._recipe(facts | given, precision_of(X), seed)
-        fitted = Fitted(recipe, _zeros(encoded))
-        wanted = targets_for(fitted.model, recipe, labels)
+        recipe = self._recipe(facts | given, precision_of(X), seed, zeros(encoded))
+        fitted = Fitted(recipe)
+        wanted = targets_for(fitted.heads, recipe, labels)
+        fitted.check_outputs(at(encoded, slice(LOOKED_AT)))
         self._fitted = fitted
         return encoded, wanted
 
-    def _recipe(self, meta: dict[str, Any], precision: Any, seed: int) -> Recipe:
+    def _recipe(self, meta: dict[str, Any], precision: Any, seed: int, sample: Any) -> Recipe:
         return Recipe(
             *resolved(self._maker, self.routed("model")),
             self.hidden_layer_sizes,
@@ -227,6 +261,7 @@ class KerasEstimator(RoutedParameters):
             meta,
             precision,
             seed,
+            sample,
             self.get_params(deep=False),
         )
 
@@ -247,39 +282,34 @@ class KerasEstimator(RoutedParameters):
             before = self.history_
         else:
             x, targets = self._begin(X, y, classes)
+        put_back = fitted.snapshot() if goes_on and not new_optimizer else None
         rows: list[Row] = []
         try:
             arguments = self._arguments(x, targets, weight, y, before, epochs)
             self.history_ = self._run(arguments, X, y, before, rows, in_parts=not new_optimizer)
         except KeyboardInterrupt:  # what was trained until then is of use
-            self.history_ = _joined(before, History(rows, "interrupted: Ctrl-C"))
+            self.history_ = joined(before, History(rows, "interrupted: Ctrl-C"), listed(self.stop))
             raise
         except BaseException:
             self._fitted = fitted if goes_on else None  # what is half trained must not pass for a fit
+            if put_back is not None:
+                put_back()
             raise
+        if self.history_.stop.get("rule") == "divergence":
+            warnings.warn(f"{type(self).__name__}: {self.history_.stop_reason}", ConvergenceWarning, stacklevel=3)
         return self
 
     def _arguments(self, x: Any, y: Any, weight: Any, labels: Any, before: History, epochs: int) -> dict[str, Any]:
         """Of `kf.fit`, on the model's own data."""
         done = int(before.rows[-1]["epoch"]) if before.rows else 0
-        routed = self.routed("fit")
-        of_callbacks = {name[11:]: routed.pop(name) for name in list(routed) if name.startswith("callbacks__")}
-        callbacks = [
-            *_listed(made("callbacks", self.callbacks, self.routed("callbacks"))),
-            *_listed(made("callbacks", routed.pop("callbacks", None), of_callbacks)),
-        ]
-        if not all(type(callback).__module__.startswith("keras.") for callback in callbacks):
+        seed, given = self._fitted.recipe.seed, arguments_of(self)
+        if not all(type(callback).__module__.startswith("keras.") for callback in given["callbacks"]):
             self._fitted.give()  # one of the user's own may keep the model
         return {
-            "batch_size": int(self.batch_size),
-            "micro_batch_size": None if self.micro_batch_size is None else int(self.micro_batch_size),
-            "engine": self.engine,
-            "seed": self._fitted.recipe.seed,
-            "stop": () if self.stop is None else self.stop,
-            "callbacks": callbacks,
-            "verbose": self.verbose,
-            **self._validation(x, y, weight, labels),
-            **routed,
+            "seed": seed,
+            **without_held_out(x, y, weight, self.validation_fraction, seed, self._strata(labels)),
+            **given,
+            **self._given_validation(given),
             "epochs": done + int(epochs),
             "initial_epoch": done,
         }
@@ -290,7 +320,7 @@ class KerasEstimator(RoutedParameters):
         """Trains, and gives the history with what was before; rows are added as they come."""
         model = self._fitted.model
         if self.tracker is None:
-            return _joined(before, self._trained(model, arguments, rows.append))
+            return joined(before, self._trained(model, arguments, rows.append), arguments["stop"])
         from kerasflow.estimators.recording import as_tracking, recording
 
         tracking = as_tracking(self.tracker)
@@ -304,8 +334,8 @@ class KerasEstimator(RoutedParameters):
                 rows.append(row)
                 record.epoch(row)
 
-            history = _joined(before, self._trained(model, arguments, told))
-            record.end(history, None if in_parts else (model, _first(arguments["x"])))
+            history = joined(before, self._trained(model, arguments, told), arguments["stop"])
+            record.end(history, None if in_parts else (model, at(arguments["x"], slice(1))))
         self.run_id_ = record.run_id
         return history
 
@@ -319,44 +349,24 @@ class KerasEstimator(RoutedParameters):
         x = X if self.feature_encoder_ is None else self.feature_encoder_.transform(X)
         labels = self._known(y)
         if new_optimizer:
-            old = self._fitted
-            new = Fitted(self._recipe(old.recipe.meta, old.recipe.precision, old.recipe.seed), old.sample)
-            new.build()
-            if [weight.shape for weight in new.model.weights] != [weight.shape for weight in old.model.weights]:
-                raise ValueError(
-                    "warm_start goes on with the weights of the previous fit, and the model has other layers now; set "
-                    "warm_start=False, or leave the model as it was"
-                )
-            new.model.set_weights(old.model.get_weights())
-            settle(new.model)
-            self._fitted = new
-        return x, targets_for(self._fitted.model, self._fitted.recipe, labels)
+            known = self._fitted.recipe
+            recipe = self._recipe(known.meta, known.precision, known.seed, known.sample)
+            self._fitted = with_weights_of(self._fitted, recipe)
+        return x, targets_for(self._fitted.heads, self._fitted.recipe, labels)
 
     def _known(self, y: Any) -> Any:
         return self.target_encoder_.transform(y)
 
-    def _validation(self, x: Any, y: Any, weight: Any, labels: Any) -> dict[str, Any]:
-        """What is trained on, and what is held out."""
-        import keras
-
-        if not self.validation_fraction:
-            return {"x": x, "y": y, "sample_weight": weight}
-        from sklearn.model_selection import train_test_split
-
-        n = len(labels)
-        train_rows, held = train_test_split(
-            np.arange(n),
-            test_size=self.validation_fraction,
-            random_state=self._fitted.recipe.seed,
-            stratify=self._strata(labels),
-        )
-
-        def cut(part: Any, rows: Any) -> Any:
-            return keras.tree.map_structure(lambda leaf: None if leaf is None else leaf[rows], part)
-
-        validation = (cut(x, held), cut(y, held), *([] if weight is None else [cut(weight, held)]))
-        train_part = {"x": x, "y": y, "sample_weight": weight}
-        return {name: cut(part, train_rows) for name, part in train_part.items()} | {"validation_data": validation}
+    def _given_validation(self, routed: dict[str, Any]) -> dict[str, Any]:
+        """What the user holds out, `(X, y)` or `(X, y, sample_weight)`, as the model takes it."""
+        given = routed.get("validation_data")
+        if not isinstance(given, list | tuple):
+            return {}
+        X, y = self._checked(given[0], given[1], reset=False)
+        X = as_features(X)
+        x = X if self.feature_encoder_ is None else self.feature_encoder_.transform(X)
+        labels = self.target_encoder_.transform(y)
+        return {"validation_data": (x, targets_for(self._fitted.heads, self._fitted.recipe, labels), *given[2:])}
 
     def _strata(self, y: Any) -> Any:
         return None
@@ -381,31 +391,6 @@ class KerasEstimator(RoutedParameters):
         check_is_fitted(self)
         self._check_sample_shape(X)
         return as_features(validate_data(self, X, reset=False, accept_sparse="csr", allow_nd=True))
-
-
-def _joined(before: History, after: History) -> History:
-    """A history that goes on with another."""
-    for row in after.rows:
-        row["updates"] += before.updates
-    after.rows = [*before.rows, *after.rows]
-    return after
-
-
-def _listed(given: Any) -> list[Any]:
-    return [] if given is None else list(given) if isinstance(given, list | tuple) else [given]
-
-
-def _first(x: Any) -> Any:
-    import keras
-
-    return keras.tree.map_structure(lambda leaf: leaf[:1], x)
-
-
-def _zeros(x: Any) -> Any:
-    """A sample of the same shape that tells nothing of the data."""
-    import keras
-
-    return keras.tree.map_structure(lambda leaf: np.zeros((1, *leaf.shape[1:]), leaf.dtype), x)
 
 
 def _facts(encoder: Any) -> dict[str, Any]:

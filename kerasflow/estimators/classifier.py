@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -13,23 +14,36 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight
 
 from kerasflow.estimators.base import KerasEstimator
-from kerasflow.estimators.heads import is_margin, probabilities
-from kerasflow.estimators.targets import ClassEncoder
+from kerasflow.estimators.heads import is_margin, labels_side_by_side, losses_of, probabilities
+from kerasflow.estimators.targets import ClassEncoder, side_by_side
 
 
 def _all_right(y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
     return np.average(np.all(y_true == y_pred, axis=1), weights=sample_weight)
 
 
-def _has_margins(estimator: Any) -> bool:
+def _margins(estimator: Any) -> list[bool]:
+    """Of each output, whether it gives margins, as far as that is known before the first fit."""
     if estimator._fitted is not None:
-        return bool(estimator._fitted.gives_margins)
-    given = estimator.loss
-    return is_margin(getattr(estimator.model, "loss", None) if isinstance(given, str) and given == "auto" else given)
+        return list(estimator._fitted.margins)
+    loss = estimator.loss
+    if isinstance(loss, str) and loss == "auto":
+        loss = getattr(estimator.model, "loss", None)
+    return [is_margin(one) for one in losses_of(loss, list(loss) if isinstance(loss, Mapping) else [""])]
+
+
+def _has_margins(estimator: Any) -> bool:
+    return all(_margins(estimator))
 
 
 def _has_probabilities(estimator: Any) -> bool:
-    return not _has_margins(estimator)
+    return not any(_margins(estimator))
+
+
+def _decision(outputs: Any, n_classes: int) -> Any:
+    if outputs.shape[-1] == 1:
+        return outputs[:, 0]
+    return outputs[:, 1] - outputs[:, 0] if n_classes == 2 else outputs
 
 
 def _check_same_classes(classes: Any, known: Any) -> None:
@@ -44,10 +58,11 @@ class KerasClassifier(ClassifierMixin, KerasEstimator):
 
     Args:
         model: None for a perceptron with `hidden_layer_sizes`; a spec, its path, text or dict, of which the model
-            counts; a callable that returns a `keras.Model`, compiled or not; or a `keras.Model`, whose weights each fit
-            begins with, and which is never changed. A callable may ask for `meta`, a dict of `n_features_in_`,
-            `X_shape_`, `X_dtype_`, `n_classes_`, `classes_`, `target_type_`, `n_outputs_`, `n_outputs_expected_` and
-            more; for `compile_kwargs`, the arguments of `model.compile`; for `hidden_layer_sizes`; and for `params`.
+            counts; a callable that returns a new `keras.Model`, compiled or not, which is then trained itself: it must
+            not return one model twice; or a `keras.Model`, whose weights each fit begins with, and which is never
+            changed. A callable may ask for `meta`, a dict of `n_features_in_`, `X_shape_`, `X_dtype_`, `n_classes_`,
+            `classes_`, `target_type_`, `n_outputs_`, `n_outputs_expected_` and more; for `compile_kwargs`, the
+            arguments of `model.compile`; for `hidden_layer_sizes`; and for `params`.
         hidden_layer_sizes: units of the perceptron's layers.
         optimizer, loss, metrics: names, classes, objects; a compiled model's own unless others than the defaults are
             given, and `"adam"` alone is the default. `loss="auto"` is the cross-entropy that the target and the model's
@@ -157,31 +172,71 @@ class KerasClassifier(ClassifierMixin, KerasEstimator):
         return self._partial_fit(X, y, sample_weight, classes)
 
     def predict(self, X: Any) -> Any:
-        """The likeliest labels, `(n_samples,)` or `(n_samples, n_outputs)`, in the user's own words."""
+        """The likeliest labels, in the user's own words.
+
+        Args:
+            X: samples of the shape that `fit` saw, `(n_samples, ...)`.
+
+        Returns:
+            `(n_samples,)`, or `(n_samples, n_outputs)`.
+
+        Raises:
+            NotFittedError: it is not fitted yet.
+            ValueError: in scikit-learn's words, for samples that are not like those of `fit`.
+        """
         return self._decoded(X, return_proba=False)
 
     @available_if(_has_probabilities)
     def predict_proba(self, X: Any) -> Any:
-        """Probabilities, `(n_samples, n_classes)` in the order of `classes_`; of labels side by side, each one's.
+        """Probabilities in the order of `classes_`; of labels side by side, each one's.
 
-        A list of such for several outputs.
+        Args:
+            X: as for `predict`.
+
+        Returns:
+            `(n_samples, n_classes)`, or `(n_samples, n_labels)`; a list of such for several outputs.
+
+        Raises:
+            NotFittedError, ValueError: as `predict` does.
         """
         return self._decoded(X, return_proba=True)
 
     @available_if(_has_margins)
     def decision_function(self, X: Any) -> Any:
-        """Margins of a network that was trained with a hinge loss, which has no probabilities.
+        """Margins of a network that was trained with hinge losses, which has no probabilities.
 
-        `(n_samples,)` for two classes, above 0 for the second; else `(n_samples, n_classes)`.
+        Where only some of several outputs have a hinge loss, there is neither this nor `predict_proba`.
+
+        Args:
+            X: as for `predict`.
+
+        Returns:
+            `(n_samples,)` for two classes, above 0 for the second; else `(n_samples, n_classes)`, and of labels side
+            by side `(n_samples, n_labels)`, each there where it is above 0. A list of such for several outputs.
+
+        Raises:
+            NotFittedError, ValueError: as `predict` does.
         """
         outputs = self._outputs(X)
-        if outputs.shape[-1] == 1:
-            return outputs[:, 0]
-        return outputs[:, 1] - outputs[:, 0] if self.target_type_ == "binary" else outputs
+        if isinstance(self.n_classes_, list):
+            return [_decision(part, n) for part, n in zip(outputs, self.n_classes_, strict=True)]
+        if self.target_type_ == "multilabel-indicator":
+            return side_by_side(outputs)
+        return _decision(outputs, self.n_classes_)
 
     @available_if(_has_probabilities)
     def predict_log_proba(self, X: Any) -> Any:
-        """Logarithms of `predict_proba`."""
+        """Natural logarithms of `predict_proba`, in its shape; minus infinity for what cannot be.
+
+        Args:
+            X: as for `predict`.
+
+        Returns:
+            `(n_samples, n_classes)`, or `(n_samples, n_labels)`; a list of such for several outputs.
+
+        Raises:
+            NotFittedError, ValueError: as `predict` does.
+        """
         found = self.predict_proba(X)
         with np.errstate(divide="ignore"):
             return [np.log(part) for part in found] if isinstance(found, list) else np.log(found)
@@ -191,6 +246,12 @@ class KerasClassifier(ClassifierMixin, KerasEstimator):
 
         Args:
             X, y, sample_weight: as for `fit`.
+
+        Returns:
+            0 to 1, samples counted by their weights.
+
+        Raises:
+            NotFittedError, ValueError: as `predict` does, or the labels are of another kind than the predictions.
         """
         several = getattr(self, "target_type_", "") == "multiclass-multioutput"
         return self._scored(_all_right if several else accuracy_score, X, y, sample_weight)
@@ -206,8 +267,8 @@ class KerasClassifier(ClassifierMixin, KerasEstimator):
         decode = self.target_encoder_.inverse_transform
         if return_proba:
             return decode(found, return_proba=True)
-        if self.target_type_ == "multilabel-indicator" and heads[0].excludes:  # one-hot labels
-            found = np.eye(found.shape[1])[found.argmax(1)]
+        if self.target_type_ == "multilabel-indicator":
+            found = labels_side_by_side(heads, found)
         return decode(found)
 
     def _weights(self, sample_weight: Any, X: Any, y: Any) -> Any:

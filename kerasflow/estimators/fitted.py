@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 from kerasflow.errors import TrainingError
-from kerasflow.estimators.heads import Head, heads_of, is_margin
+from kerasflow.estimators.heads import Head, called, check_probabilities, heads_of, is_margin, need_a_look
 from kerasflow.estimators.lending import lend
 from kerasflow.estimators.portable import SavedModel, is_portable
 from kerasflow.estimators.recipe import Recipe
@@ -23,13 +24,15 @@ class Fitted:
 
     Args:
         recipe: that makes the model.
-        sample: one of any values, nested as the model takes it: for models that make their weights when called.
+
+    Attributes:
+        margins: of each output, whether it gives margins, and no probabilities.
     """
 
-    def __init__(self, recipe: Recipe, sample: Any) -> None:
-        self.recipe, self.sample = recipe, sample
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
         self._model = self._made()
-        self.gives_margins = any(is_margin(head.loss) for head in self.heads)
+        self.margins = [is_margin(head.loss) for head in self.heads]
 
     @property
     def model(self) -> Any:
@@ -58,16 +61,23 @@ class Fitted:
         return model
 
     def build(self) -> None:
-        """Makes the weights of a model that waits for its first samples, and the optimizer's moments."""
-        self._build(self.model)
+        """Makes the optimizer's moments, where no training has."""
+        self.model.optimizer.build(self.model.trainable_variables)
 
-    def _build(self, model: Any) -> None:
-        if not model.built:
-            model(self.sample)
-        model.optimizer.build(model.trainable_variables)
+    def snapshot(self) -> Callable[[], None]:
+        """What puts back the model, and its optimizer, as they are now."""
+        model = self.model
+        kept = [(variable, variable.numpy()) for variable in _variables(model)]
+
+        def put_back() -> None:
+            for variable, value in kept:
+                variable.assign(value)
+            settle(model)
+
+        return put_back
 
     def _take_up(self, model: Any, state: list[Any]) -> None:
-        self._build(model)
+        model.optimizer.build(model.trainable_variables)
         variables = _variables(model)
         if [tuple(v.shape) for v in variables] != [array.shape for array in state]:
             raise TrainingError(
@@ -89,7 +99,16 @@ class Fitted:
     @cached_property
     def heads(self) -> list[Head]:
         """The model's outputs."""
-        return heads_of(self.model)
+        return heads_of(self.model, self.recipe.sample)
+
+    def check_outputs(self, x: Any) -> None:
+        """Whether the model's outputs for some samples are what its losses take.
+
+        Raises:
+            TrainingError: they are no probabilities.
+        """
+        if need_a_look(self.heads):
+            check_probabilities(self.heads, called(self.model, x))
 
     @cached_property
     def inference(self) -> Any:
@@ -115,7 +134,7 @@ class Fitted:
         else:
             state = vars(self).get("state") or [variable.numpy() for variable in _variables(self.model)]
             own = {"recipe": self.recipe.untrained(), "state": state}
-        return own | {"sample": self.sample, "gives_margins": self.gives_margins}
+        return own | {"margins": self.margins}
 
 
 def _variables(model: Any) -> list[Any]:

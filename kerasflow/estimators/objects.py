@@ -41,7 +41,7 @@ def made(kind: Any, given: Any, arguments: Mapping[str, Any], defaults: Mapping[
         arguments = _by_their_names(given, arguments)
     own = {name: _argument(name, value, arguments) for name, value in arguments.items() if "__" not in name}
     _all_taken(kind, {name: value for name, value in arguments.items() if "__" in name}, own)
-    if isinstance(given, str):
+    if isinstance(given, str) and kind != "callbacks":
         return _by_name(kind, given, own, defaults or {})
     if inspect.isclass(given):
         taken = inspect.signature(given).parameters

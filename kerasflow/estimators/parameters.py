@@ -12,6 +12,14 @@ from kerasflow.errors import did_you_mean
 
 PREFIXES = ("model", "optimizer", "loss", "metrics", "compile", "callbacks", "fit", "predict", "score")
 OF_PREDICT = ("batch_size", "verbose")
+OF_FIT = {  # what a fit gives to `kf.fit` by itself
+    "initial_epoch": "is counted by the estimator itself; leave it out",
+    "x": "is the X that fit is called with; leave it out",
+    "y": "is the y that fit is called with; leave it out",
+    "sample_weight": "is what fit is called with: give fit(X, y, sample_weight)",
+    "class_weight": "would count the estimator's own indices; give class_weight, by your own labels",
+    "on_epoch": "is the estimator's own; give callbacks",
+}
 PROVIDED = ("meta", "compile_kwargs", "params", "hidden_layer_sizes")  # to a callable that asks for them by name
 
 
@@ -23,6 +31,7 @@ class RoutedParameters(BaseEstimator):
     """
 
     model: Any
+    validation_fraction: Any
     _keras_build_fn: Any = None
     """A method of a subclass that makes the model, where `model` is None; it takes what a callable does."""
     _routed: tuple[str, ...] = ()
@@ -42,7 +51,9 @@ class RoutedParameters(BaseEstimator):
         """
         for name in self._routed:
             if not self._is_routed(name):
-                known = [*self._get_param_names(), *_arguments_of(self._maker)]
+                rest = name.partition("__")[2]
+                behind = [f"{prefix}__{rest}" for prefix in PREFIXES if rest]
+                known = [*self._get_param_names(), *_arguments_of(self._maker), *behind]
                 raise TypeError(
                     f"{type(self).__name__} got an unexpected parameter {name!r}{did_you_mean(name, known)}"
                 )
@@ -51,8 +62,11 @@ class RoutedParameters(BaseEstimator):
             given = [name for name in self._routed if name.startswith("model__")]
             if given:
                 raise TypeError(f"{given[0]} has nothing to go to: model is neither a callable nor a spec")
-        if "fit__initial_epoch" in self._routed:
-            raise TypeError("fit__initial_epoch is counted by the estimator itself; leave it out")
+        for name, instead in OF_FIT.items():
+            if f"fit__{name}" in self._routed:
+                raise TypeError(f"fit__{name} {instead}")
+        if self.validation_fraction and "fit__validation_split" in self._routed:
+            raise TypeError("validation_fraction and fit__validation_split both hold out samples; give one of them")
 
     def _takes_no_arguments(self) -> tuple[type, ...]:
         keras = sys.modules.get("keras")

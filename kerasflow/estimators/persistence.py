@@ -45,7 +45,8 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> None:
 
     Args:
         estimator: any of scikit-learn's rules. A callable that makes a model is kept by its name; a fitted model needs
-            it no more to predict.
+            it no more to predict. Callbacks are kept as classes, `callbacks=keras.callbacks.EarlyStopping,
+            callbacks__patience=3`; of objects, `kf.load` wants to be told that they are trusted.
         path: of the file, such as `model.skops`.
 
     Raises:
@@ -74,6 +75,9 @@ def load(path: str | os.PathLike[str], trusted: Sequence[Any] = ()) -> Any:
         path: of the file.
         trusted: classes and functions that the file names beside scikit-learn's estimators, NumPy's arrays and
             kerasflow's own, or their full names; anything else is refused.
+
+    Returns:
+        The estimator as it was saved, fitted or not.
 
     Raises:
         EstimatorError: there is no such file, it is not one of these, or it names what is not trusted.

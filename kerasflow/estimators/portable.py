@@ -63,6 +63,11 @@ class SavedModel:
 
     @classmethod
     def of(cls, model: Any) -> SavedModel:
+        """A model with its weights, and its optimizer's moments if it is compiled.
+
+        Args:
+            model: any `keras.Model` that Keras can save.
+        """
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.keras"
             model.save(path)
@@ -73,6 +78,11 @@ class SavedModel:
         return replace(self, custom=self.custom or _custom.get())
 
     def load(self) -> Any:
+        """The model, with its weights.
+
+        Raises:
+            EstimatorError: it holds what is not trusted, or the bytes are damaged.
+        """
         import keras
 
         with tempfile.TemporaryDirectory() as folder:
@@ -95,6 +105,11 @@ class SavedObject:
     config: dict[str, Any]
 
     def load(self) -> Any:
+        """The object, new.
+
+        Raises:
+            EstimatorError: its config is not of this Keras, or names what is not trusted.
+        """
         import keras
 
         try:
@@ -113,6 +128,11 @@ class SavedName:
     name: str
 
     def load(self) -> Any:
+        """The class or the function.
+
+        Raises:
+            EstimatorError: Keras has none of that name.
+        """
         found = getattr(importlib.import_module(self.module), self.name, None) if self._is_keras() else None
         if not (inspect.isclass(found) or (inspect.isfunction(found) and is_computation(found))):
             raise EstimatorError(f"{self.module}.{self.name} is no class, loss, metric or activation of Keras'")

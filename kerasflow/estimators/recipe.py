@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,19 @@ import numpy as np
 from kerasflow.builders.graph import HeadTask
 from kerasflow.builders.objects import seeded
 from kerasflow.builders.precision import Precision, computing_in
-from kerasflow.errors import TrainingError, sentence
-from kerasflow.estimators.heads import check_numbers, class_targets, heads_of, loss_for
+from kerasflow.errors import TrainingError, did_you_mean, sentence
+from kerasflow.estimators.heads import (
+    Head,
+    called,
+    class_targets,
+    head_for,
+    heads_of,
+    loss_for,
+    losses_of,
+    number_targets,
+)
 from kerasflow.estimators.objects import made
+from kerasflow.estimators.parameters import PROVIDED
 from kerasflow.estimators.portable import SavedModel
 from kerasflow.spec.experiment import ExperimentSpec
 from kerasflow.spec.model import ModelSpec, as_model_spec, load_model_spec
@@ -46,6 +56,7 @@ class Recipe:
         params: the estimator's parameters, for a callable that asks for them.
         precision: that layers compute in.
         seed: of initial weights and masks.
+        sample: one of any values, nested as the model takes it: for models that make their weights when called.
     """
 
     model: Any
@@ -59,6 +70,7 @@ class Recipe:
     meta: dict[str, Any]
     precision: Precision
     seed: int
+    sample: Any
     params: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -74,6 +86,9 @@ class Recipe:
         """
         with seeded(self.seed), computing_in(self.precision):
             model = self._network()
+            _check_inputs(model, self.sample)
+            if not model.built:
+                called(model, self.sample)
             if not model.compiled:
                 compiling = self._compiling(model)
                 try:
@@ -130,12 +145,21 @@ class Recipe:
         return self.model if isinstance(self.model, ModelSpec) else None
 
     def _built(self, spec: ModelSpec) -> Any:
-        shape, several = self.meta["X_shape_"][1:], self.meta.get("target_type_") == "multiclass-multioutput"
-        if several:
-            sizes = {name: _units(n) for name, n in zip(spec.outputs, self.meta["n_classes_"], strict=False)}
-            return build(spec, shape, sizes)
-        outputs = self.meta["n_outputs_"] if self.task in ("multilabel", "regression") else self.meta["n_classes_"]
-        return build(spec, shape, _units(outputs) if self.task == "binary" else outputs, self.task)
+        outputs = spec.outputs or ("head",)
+        each = zip(outputs, self._counts(len(outputs)), losses_of(self._loss(), outputs), strict=False)
+        heads = {name: head_for(self.task, count, own) for name, count, own in each}
+        shape = self.meta["X_shape_"][1:]
+        if len(outputs) == 1:  # wherever its head stands, and whatever it is called
+            return build(spec, shape, *heads[outputs[0]])
+        units, tasks = ({name: n for name, (n, _) in heads.items()}, {name: kind for name, (_, kind) in heads.items()})
+        return build(spec, shape, units, tasks)
+
+    def _counts(self, n_heads: int) -> list[int]:
+        """Classes, labels or quantities of each head."""
+        if self.task in ("multilabel", "regression"):
+            return [self.meta["n_outputs_"]] if n_heads == 1 else [1] * n_heads
+        classes = self.meta["n_classes_"]
+        return classes if isinstance(classes, list) else [classes] * n_heads
 
     def _called(self, given: Callable[..., Any]) -> Any:
         import keras
@@ -149,26 +173,31 @@ class Recipe:
         }
         wanted = inspect.signature(function).parameters
         more = {name: value() for name, value in offered.items() if name in wanted and name not in self.arguments}
+        name = getattr(function, "__name__", type(function).__name__)
+        _check_arguments(name, wanted, self.arguments)
         model = function(**{**more, **self.arguments})
         if not isinstance(model, keras.Model):
-            name = getattr(function, "__name__", type(function).__name__)
             raise TypeError(f"the callable {name} must return a keras.Model, got {type(model).__name__}")
         return model
 
     def _compiling(self, model: Any = None) -> dict[str, Any]:
         """Arguments of `model.compile`."""
-        given, arguments = self.loss
-        if given == "auto":
-            targets = self.meta.get("n_outputs_expected_", 1)
-            given, more = loss_for(self.task, targets, [] if model is None else heads_of(model)[: targets or None])
-            arguments = {**more, **arguments}
-        dtype = {"dtype": self.precision}
         return {
             "optimizer": self._optimizer(),
-            "loss": _with_precision(made("losses", given, arguments, dtype), self.precision),
+            "loss": self._loss(model),
             "metrics": self._metrics(),
             **self.compiling,
         }
+
+    def _loss(self, model: Any = None) -> Any:
+        """New ones, or their names; `auto` as the model's outputs ask, or the task alone while there is no model."""
+        given, arguments = self.loss
+        if given == "auto":
+            unknown = [Head(None, "", None)] * (self.meta.get("n_outputs_expected_") or 1)
+            given, more = loss_for(self.task, unknown if model is None else heads_of(model, self.sample))
+            arguments = {**more, **arguments}
+        _check_outputs(given, model)
+        return _with_precision(made("losses", given, arguments, {"dtype": self.precision}), self.precision)
 
     def _optimizer(self) -> Any:
         given, arguments = self.optimizer
@@ -197,6 +226,48 @@ class Recipe:
             model.optimizer.learning_rate = rate
 
 
+def _check_arguments(name: str, wanted: Mapping[str, inspect.Parameter], given: Mapping[str, Any]) -> None:
+    """Whether a callable gets what it needs, and nothing else.
+
+    Raises:
+        TypeError: it does not.
+    """
+    kinds = [parameter.kind for parameter in wanted.values()]
+    for argument in given:
+        if argument not in wanted and inspect.Parameter.VAR_KEYWORD not in kinds:
+            raise TypeError(f"model__{argument}: {name} takes no argument {argument!r}{did_you_mean(argument, wanted)}")
+    for argument, parameter in wanted.items():
+        needed = parameter.default is parameter.empty and parameter.kind in (
+            parameter.POSITIONAL_OR_KEYWORD,
+            parameter.KEYWORD_ONLY,
+        )
+        if needed and argument not in (*given, *PROVIDED):
+            raise TypeError(f"{name} needs the argument {argument!r}; give it as model__{argument}=...")
+
+
+def _check_inputs(model: Any, sample: Any) -> None:
+    import keras
+
+    names = [tensor.name for tensor in getattr(model, "inputs", None) or []]
+    if len(names) > 1 and len(keras.tree.flatten(sample)) == 1:
+        raise TrainingError(
+            f"the model takes {len(names)} inputs ({', '.join(names)}) and X is one; override the property "
+            "feature_encoder in a subclass, with a transformer that makes a list or a dict of them"
+        )
+
+
+def _check_outputs(loss: Any, model: Any) -> None:
+    names = getattr(model, "output_names", None)
+    if not isinstance(loss, Mapping) or names is None:
+        return
+    for name in loss:
+        if name not in names:
+            raise TrainingError(
+                f"loss names the output {name!r}{did_you_mean(str(name), names)}; the model's outputs are "
+                f"{', '.join(names)}"
+            )
+
+
 def _is_default(given: Any, default: str) -> bool:
     return isinstance(given, str) and given == default
 
@@ -211,18 +282,21 @@ def resolved(model: Any, arguments: dict[str, Any]) -> tuple[Any, dict[str, Any]
     """
     if isinstance(model, ExperimentSpec):
         model = model.model
+    if isinstance(model, str | Path) and Path(model).suffix in (".keras", ".h5"):
+        raise TrainingError(
+            f"{model} is a saved network and no spec; give the model itself, keras.models.load_model({str(model)!r})"
+        )
     if not isinstance(model, ModelSpec | str | Path | dict):
         return model, arguments
     return load_model_spec(model, {name.replace("__", "."): _plain(value) for name, value in arguments.items()}), {}
 
 
-def targets_for(model: Any, recipe: Recipe, encoded: Any) -> Any:
-    """Encoded labels as a model's loss wants them: indices, one number for each class, or 0 and 1.
+def targets_for(heads: list[Head], recipe: Recipe, encoded: Any) -> Any:
+    """Encoded labels as the losses of a model's heads want them: indices, one number for each class, or 0 and 1.
 
     Raises:
         ValueError: the model's outputs do not fit the targets.
     """
-    heads = heads_of(model)
     if recipe.task in ("binary", "multiclass") and "n_classes_" in recipe.meta:
         several, n_classes = isinstance(encoded, list), recipe.meta["n_classes_"]
         columns, counts = (encoded, n_classes) if several else ([encoded], [n_classes])
@@ -230,19 +304,16 @@ def targets_for(model: Any, recipe: Recipe, encoded: Any) -> Any:
         return wanted if several else wanted[0]
     if not isinstance(encoded, np.ndarray) or encoded.dtype.kind not in "biuf":
         return encoded
-    check_numbers(heads, 1 if encoded.ndim == 1 else encoded.shape[1])
-    return encoded.astype(recipe.precision, copy=False)
-
-
-def _units(n_classes: int) -> int:
-    return 1 if n_classes == 2 else n_classes
+    return number_targets(heads, encoded.astype(recipe.precision, copy=False))
 
 
 def _perceptron(sizes: Any, meta: dict[str, Any]) -> ModelSpec:
     """Dense layers with ReLU, and as many heads as there are targets that exclude each other."""
-    widths = [int(size) for size in np.atleast_1d(sizes)] if np.size(sizes) else []
+    widths = [sizes] if isinstance(sizes, Integral) else list(sizes)
+    if not all(isinstance(width, Integral) and int(width) >= 1 for width in widths):
+        raise ValueError(f"hidden_layer_sizes must hold the units of each layer, integers >= 1, got {sizes!r}")
     layers: list[Any] = ["flatten"] if len(meta["X_shape_"]) > 2 else []
-    layers += [{"dense": {"units": width, "activation": "relu"}} for width in widths]
+    layers += [{"dense": {"units": int(width), "activation": "relu"}} for width in widths]
     if meta["n_outputs_expected_"] == 1:
         return as_model_spec({"layers": [*layers, "head"]})
     trunk = {"activation": "linear", "name": "trunk"}

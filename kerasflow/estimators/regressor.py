@@ -82,18 +82,42 @@ class KerasRegressor(RegressorMixin, KerasEstimator):
 
         Args:
             X, y, sample_weight: as for `fit`.
+
+        Returns:
+            The estimator itself.
+
+        Raises:
+            ValueError: another number of features or targets than in the first call.
+            KerasflowError: as `fit` does.
         """
         return self._partial_fit(X, y, sample_weight)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """The coefficient of determination.
+        """The coefficient of determination, R²; the mean of them for several targets.
 
         Args:
             X, y, sample_weight: as for `fit`.
+
+        Returns:
+            1 at best; 0 for whoever always says the mean.
+
+        Raises:
+            NotFittedError, ValueError: as `predict` does.
         """
         return self._scored(r2_score, X, y, sample_weight)
 
     def predict(self, X: Any) -> Any:
-        """The model's outputs, in the shape of the targets: `(n_samples,)` or `(n_samples, n_outputs)`."""
+        """The model's outputs, in the shape of the targets.
+
+        Args:
+            X: samples of the shape that `fit` saw, `(n_samples, ...)`.
+
+        Returns:
+            `(n_samples,)`, or `(n_samples, n_outputs)`.
+
+        Raises:
+            NotFittedError: it is not fitted yet.
+            ValueError: in scikit-learn's words, for samples that are not like those of `fit`.
+        """
         outputs = self._outputs(X)
         return self.target_encoder_.inverse_transform(outputs)

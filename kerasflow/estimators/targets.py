@@ -57,6 +57,7 @@ class ClassEncoder(_Encoder):
         several = self.target_type_ == "multiclass-multioutput"
         self.n_outputs_expected_ = self.n_outputs_ if several else 1
         if several:
+            _check_lists(classes, self.n_outputs_)
             self.classes_ = [np.unique(labels) for labels in (y.T if classes is None else classes)]
             self.n_classes_ = [len(labels) for labels in self.classes_]
         elif self.target_type_ == "multilabel-indicator":
@@ -84,6 +85,8 @@ class ClassEncoder(_Encoder):
                 raise ValueError(f"y has shape {y.shape}, but was fitted with {self.n_outputs_} labels")
             return y.astype("float32")
         if self.target_type_ == "multiclass-multioutput":
+            if y.ndim != 2 or y.shape[1] != self.n_outputs_:
+                raise ValueError(f"y has shape {y.shape}, but was fitted with {self.n_outputs_} outputs")
             return [self._index(column, labels) for column, labels in zip(y.T, self.classes_, strict=True)]
         return self._index(column_or_1d(y), self.classes_)
 
@@ -105,6 +108,7 @@ class ClassEncoder(_Encoder):
             return_proba: `(n_samples, n_classes)` instead, a list for several outputs.
         """
         if self.target_type_ == "multilabel-indicator":
+            y_pred = side_by_side(y_pred)
             return y_pred if return_proba else (y_pred > 0.5).astype(self.y_dtype_)
         if self.target_type_ == "multiclass-multioutput":
             parts = [_by_class(part) for part in y_pred]
@@ -124,7 +128,16 @@ class NumberEncoder(_Encoder):
     """
 
     def fit(self, y: Any) -> NumberEncoder:
-        """Learns how many there are for each sample."""
+        """Learns how many there are for each sample.
+
+        Args:
+            y: `(n_samples,)`, or `(n_samples, n_outputs)`.
+
+        Raises:
+            ValueError: y holds no numbers.
+        """
+        if y.dtype.kind not in "biuf":
+            raise ValueError(f"y must hold numbers for a regressor, got {y.flat[0]!r}; KerasClassifier learns labels")
         self.target_type_ = "continuous" if y.ndim == 1 else "continuous-multioutput"
         self.y_dtype_, self.y_ndim_ = y.dtype, y.ndim
         self.n_outputs_ = 1 if y.ndim == 1 else y.shape[1]
@@ -143,8 +156,24 @@ class NumberEncoder(_Encoder):
         return y
 
     def inverse_transform(self, y_pred: Any, return_proba: bool = False) -> Any:
-        """A network's outputs `(n_samples, n_outputs)` in the shape of the targets."""
+        """A network's outputs, `(n_samples, n_outputs)` or a list of such, in the shape of the targets."""
+        y_pred = side_by_side(y_pred)
         return y_pred.reshape(len(y_pred), -1)[:, 0] if self.y_ndim_ == 1 else y_pred
+
+
+def _check_lists(classes: Any, n_outputs: int) -> None:
+    if classes is not None and (len(classes) != n_outputs or any(np.ndim(labels) != 1 for labels in classes)):
+        raise ValueError(
+            f"classes must be a list with the labels of each of the {n_outputs} outputs, such as "
+            f"{[[0, 1]] * n_outputs}, got {classes!r}"
+        )
+
+
+def side_by_side(outputs: Any) -> Any:
+    """`(n_samples, n_outputs)`, also of a list of several outputs that share the targets."""
+    if not isinstance(outputs, list | tuple):
+        return outputs
+    return np.hstack([part.reshape(len(part), -1) for part in outputs])
 
 
 def _by_class(y_pred: Any) -> Any:

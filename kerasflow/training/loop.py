@@ -172,11 +172,8 @@ class _Loop:
 
     @property
     def monitor(self) -> rules.Plateau:
-        """What "best" means in this training: the number of the plateau that restores the best epoch, else of the first
-        plateau, else the validation cost, else the cost.
-        """
-        plateaus = rules.plateaus(self.settings.stop)
-        return plateaus[0] if plateaus else rules.Plateau("val_loss" if self.validation else "loss")
+        """What "best" means in this training."""
+        return rules.monitored(self.settings.stop, bool(self.validation))
 
     def run(self) -> History:
         settings, history, callbacks, state = self.settings, self.history, self.callbacks, self.state

@@ -13,6 +13,7 @@ from kerasflow.errors import KerasflowError, TrainingError, sentence
 _PLACE = re.compile(r"^\(\d+\) \w+:\s*|\{\{function_node [^}]*\}\}\s*|\s*\[Op:[^\]]*\]\s*(name:\s*\S*)?$")
 
 # What an assertion in a program says, before the numbers that it compared.
+_FLOAT32_ALONE = re.compile(r"cannot compute (\w+) as input .* expected to be a float tensor but is a double tensor")
 _ASSERTED = re.compile(r"assertion failed: \[(.*?)\] \[Condition")
 # The sparse cross-entropy's sentence, before every label of the batch.
 _LABEL = re.compile(r"Received a label value of (-?\d+) which is outside the valid range of \[(\d+), (\d+)\)")
@@ -75,6 +76,8 @@ def reason(error: BaseException) -> str:
     if label := _LABEL.search(told):
         last = int(label[3]) - 1
         return f"a target is the label {label[1]}, and labels are {label[2]} to {last} here, one for each output"
+    if single := _FLOAT32_ALONE.search(told):
+        return f"{single[1]} computes in float32 alone; give samples in float32"
     missing = _NO_KERNEL.findall(told)
     if missing:
         names = ", ".join("text" if name == "_Arg" else name for name in dict.fromkeys(missing))

@@ -281,6 +281,16 @@ def plateaus(rules: Iterable[Rule]) -> list[Plateau]:
     return sorted(found, key=lambda rule: not rule.restore_best)
 
 
+def monitored(rules: Iterable[Rule], validated: bool) -> Plateau:
+    """What "best" means in a training: the number of the plateau that restores the best epoch, else of the first
+    plateau, else the validation cost, else the cost.
+
+    Args:
+        validated: whether there are validation data.
+    """
+    return next(iter(plateaus(rules)), Plateau("val_loss" if validated else "loss"))
+
+
 def best_epoch(rows: Rows, monitor: str, mode: Mode = "auto", min_delta: float = 0.0) -> int:
     """The last epoch, from 1, that was better than all before it by more than `min_delta`; 0 if there is none.
 

@@ -204,7 +204,7 @@ def test_basic_usage_trains_a_regressor_and_saves_it_in_keras_own_file(numbers: 
         dropout=0.0,
         epochs=10,
         random_state=0,
-        fit__validation_data=(X, y[:, None]),
+        fit__validation_data=(X, y),
     )
     reg.fit(X, y)
     pred_old = reg.predict(X)

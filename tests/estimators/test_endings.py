@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 from sklearn.datasets import load_iris
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import roc_auc_score
 
 import kerasflow as kf
@@ -25,6 +25,20 @@ class Raising(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         if epoch == 2:
+            raise self.what
+
+
+class Late(Raising):
+    """Fails within the fifth epoch, after its updates."""
+
+    def __init__(self):
+        super().__init__(ZeroDivisionError("in a callback"))
+
+    def on_epoch_begin(self, epoch, logs=None):
+        pass
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 4:
             raise self.what
 
 
@@ -69,6 +83,35 @@ def test_a_warm_start_that_fails_leaves_what_was_there_before():
     assert estimator.n_iter_ == 2
 
 
+def test_a_partial_fit_that_fails_midway_leaves_the_weights_as_they_were():
+    twins = [classifier(callbacks=Late).fit(X, Y), classifier().fit(X, Y)]
+    expected = twins[0].predict_proba(X)
+    with pytest.raises(ZeroDivisionError):
+        twins[0].partial_fit(X, Y)
+    np.testing.assert_array_equal(twins[0].predict_proba(X), expected)
+    assert twins[0].n_iter_ == 4
+    twins[0].set_params(callbacks=None)
+    after = [twin.partial_fit(X, Y).predict_proba(X) for twin in twins]  # the optimizer's moments are there, too
+    np.testing.assert_array_equal(*after)
+
+
+def test_the_best_epoch_of_a_training_that_went_on_is_of_all_of_it():
+    estimator = classifier(epochs=20, learning_rate=0.05, warm_start=True).fit(X, Y)
+    best = estimator.history_.best_epoch
+    estimator.set_params(learning_rate=10.0, epochs=1).fit(X, Y)
+    assert estimator.history_["loss"][-1] > estimator.history_["loss"][best - 1]
+    assert estimator.history_.best_epoch == best
+    estimator.partial_fit(X, Y)
+    assert estimator.history_.best_epoch == best
+
+
+def test_the_best_epoch_of_a_training_that_goes_back_to_its_own_best_is_the_one_whose_weights_stay():
+    stop = kf.stop.Plateau("loss", patience=9, restore_best=True)
+    estimator = classifier(epochs=20, learning_rate=0.05, warm_start=True, stop=stop).fit(X, Y)
+    estimator.set_params(learning_rate=10.0, epochs=2).fit(X, Y)
+    assert estimator.history_.best_epoch > 20
+
+
 def test_a_model_that_was_taken_out_is_not_lent_again():
     first = classifier().fit(X, Y)
     model = first.model_
@@ -106,7 +149,8 @@ def test_a_diverged_fit_leaves_no_trace_in_the_next():
         ).fit(X, Y)
 
     expected = regressor(0.01).predict(X)
-    assert regressor(1e30).history_.stop["rule"] == "divergence"
+    with pytest.warns(ConvergenceWarning, match="KerasRegressor: divergence: .* in epoch 1"):
+        assert regressor(1e30).history_.stop["rule"] == "divergence"
     np.testing.assert_array_equal(regressor(0.01).predict(X), expected)
 
 

@@ -233,3 +233,12 @@ def test_a_file_that_is_cut_off_is_named(tmp_path):
     file.write_bytes(file.read_bytes()[:2000])
     with pytest.raises(kf.EstimatorError, match=r"estimator\.skops: is no estimator"):
         kf.load(file)
+
+
+def test_callbacks_are_kept_as_classes_and_as_objects_only_where_these_are_trusted(through_a_file):
+    by_class = classifier(callbacks=keras.callbacks.EarlyStopping, callbacks__patience=1, callbacks__monitor="loss")
+    assert through_a_file(by_class.fit(X, Y)).fit(X, Y).n_iter_ == by_class.n_iter_
+    by_object = classifier(callbacks=keras.callbacks.EarlyStopping("loss", patience=1))
+    with pytest.raises(kf.EstimatorError, match=r"names .*EarlyStopping, which loading would import"):
+        through_a_file(by_object)
+    assert through_a_file(by_object, trusted=[keras.callbacks.EarlyStopping]).fit(X, Y).n_iter_ == by_class.n_iter_

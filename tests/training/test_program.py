@@ -13,24 +13,9 @@ import tensorflow as tf
 import kerasflow as kf
 from kerasflow.training.making import making
 from kerasflow.training.program import POOLED, Compiler
-from kerasflow.training.window import Window
 
 LAYERS = keras.layers
 N = 40
-
-
-@pytest.fixture
-def traces(monkeypatch) -> list[int]:
-    """Grows by one each time a window's update is traced."""
-    seen: list[int] = []
-    train = Window.train
-
-    def counted(self, batch):
-        seen.append(1)
-        return train(self, batch)
-
-    monkeypatch.setattr(Window, "train", counted)
-    return seen
 
 
 @pytest.fixture(autouse=True)

@@ -43,7 +43,8 @@ function painted(runs, param) {
 }
 
 function told(run) {
-  return data.params.map((param, place) => `<br>${literal(param.short)}: ${literal(short(shown(run.params[place]), 60))}`);
+  const value = (place) => literal(short(shown(run.params[place]), 60));
+  return data.params.map((param, place) => `<br>${literal(param.short)}: ${value(place)}`);
 }
 
 function drawCurves(element, runs, curve, param, log) {
@@ -73,9 +74,10 @@ function drawCurves(element, runs, curve, param, log) {
   return Plotly.react(element, traces, {
     ...LAYOUT,
     showlegend: true,
+    margin: { ...LAYOUT.margin, t: 34 }, // for the buttons
     legend: { title: { text: title, font: { size: 13 } }, y: 1 },
     xaxis: { ...AXIS, title: { text: "epochs completed" }, tickformat: "d" },
-    yaxis: { ...AXIS, title: { text: literal(data.curves[curve] ?? "") }, type: log ? "log" : "linear", tickformat: log ? "~g" : "" },
+    yaxis: { ...AXIS, title: { text: literal(data.curves[curve]) }, ...(log ? { type: "log", tickformat: "~g" } : {}) },
   }, CONFIG);
 }
 

@@ -40,7 +40,8 @@ function wanted() {
     if (control.value === "") continue;
     const place = Number(control.dataset.param);
     const { end } = control.dataset;
-    params.push(end ? { place, [end]: Number(control.value) } : { place, value: data.params[place].values[control.value] });
+    const chosen = end ? { [end]: Number(control.value) } : { value: data.params[place].values[control.value] };
+    params.push({ place, ...chosen });
   }
   return { text: at("text").value.trim(), status: at("status").value, params };
 }
@@ -96,7 +97,7 @@ function tableOfRuns(runs, first) {
     row.append(...columns.map((column, place) => {
       const value = column.of(run);
       if (!place) return element("th", run === first ? `★ ${value}` : value, { scope: "row" });
-      const kind = isNumber(value) ? "number" : shown(value).length > 24 ? "long" : "";
+      const kind = column.number || isNumber(value) ? "number" : shown(value).length > 24 ? "long" : "";
       return element("td", shown(value), { class: kind });
     }));
     return row;
@@ -105,13 +106,14 @@ function tableOfRuns(runs, first) {
 
 function tableOfLevels(runs, metric) {
   const names = ["hyperparameter", "value", "runs", "without a number", "settings", "mean", "std over seeds"];
-  const body = head(at("levels"), data.metrics[metric].name, names.map((name) => element("th", name, { scope: "col" })));
+  const body = head(at("levels"), data.metrics[metric].name, names.map((name, place) =>
+    element("th", name, { scope: "col", class: place > 1 ? "number" : "" })));
   for (const param of seedless) {
     for (const level of levels(runs, param, metric)) {
       const row = element("tr");
       const cells = [level.value, level.runs, level.without, level.settings, level.mean, level.std];
       row.append(element("th", data.params[param].name, { scope: "row" }));
-      row.append(...cells.map((value) => element("td", shown(value), isNumber(value) ? { class: "number" } : {})));
+      row.append(...cells.map((value, place) => element("td", shown(value), { class: place ? "number" : "" })));
       body.append(row);
     }
   }
@@ -131,8 +133,9 @@ function update() {
   const runs = filtered(wanted());
   const metric = Number(at("metric").value);
   const first = best(runs, metric);
-  const found = first && `; the best is ${first.label}, by ${data.metrics[metric].name} = ${shown(first.metrics[metric])}`;
-  at("answer").textContent = `${runs.length} of ${data.runs.length} runs shown${found ?? ""}.`;
+  const by = first && `${data.metrics[metric].name} = ${shown(first.metrics[metric])}`;
+  const found = first ? `; the best is ${first.label}, by ${by}` : "";
+  at("answer").textContent = `${runs.length} of ${data.runs.length} runs shown${found}.`;
   tableOfRuns(runs, first);
   const colour = at("colour").value === "" ? null : Number(at("colour").value);
   if (data.curves.length) drawCurves(at("curves"), runs, Number(at("curve").value), colour, at("log").checked);
@@ -143,10 +146,10 @@ function update() {
 }
 
 function download() {
-  const names = ["run", "status", ...data.params.map((param) => param.name), ...data.metrics.map((metric) => metric.name)];
+  const names = columns.map((column) => column.full ?? column.name);
   const rows = sorted(filtered(wanted())).map((run) => columns.map((column) => column.of(run)));
   const link = element("a", "", { download: "runs.csv" });
-  link.href = URL.createObjectURL(new Blob([csv([...names, "stop_reason"], rows)], { type: "text/csv" }));
+  link.href = URL.createObjectURL(new Blob([csv(names, rows)], { type: "text/csv" }));
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
@@ -158,7 +161,8 @@ function guessLog() {
 }
 
 function begin() {
-  offer(at("status"), [["all", ""], ...[...new Set(data.runs.map((run) => run.status))].sort().map((one) => [one, one])]);
+  const statuses = [...new Set(data.runs.map((run) => run.status))].sort();
+  offer(at("status"), [["all", ""], ...statuses.map((one) => [one, one])]);
   const usual = ["val/loss", "train/loss"].map((name) => data.curves.indexOf(name)).find((place) => place >= 0);
   offer(at("curve"), data.curves.map((name, place) => [name, place]), usual ?? 0);
   const few = data.runs.length <= data.colours.length || !seedless.length;

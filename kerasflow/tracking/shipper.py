@@ -49,7 +49,6 @@ class Shipper(threading.Thread):
             began = time.monotonic()
             self._deliver()
             pause = self._pause(time.monotonic() - began, pause)
-            self.journal.settle()
             if time.monotonic() - sign > SECONDS_BETWEEN_SIGNS:
                 sign = time.monotonic()
                 with suppress(RunError):  # a full disk is told by what matters more

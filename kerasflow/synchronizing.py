@@ -9,9 +9,9 @@ from pathlib import Path
 
 from kerasflow.errors import RunError, SpecError, TrackingError, sentence
 from kerasflow.recording import delivery_to, store_of
-from kerasflow.tracking.delivery import delivering
+from kerasflow.tracking.delivery import delivering, recorded_in
 from kerasflow.tracking.folder import RunFolder, every_run
-from kerasflow.tracking.journal_tracker import JournalTracker
+from kerasflow.tracking.journal_tracker import JournalTracker, told_by
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ def _one(run: RunFolder, store: str) -> Synced:
     try:
         closed = _close_if_gone(run)
         with delivering(run) as mine:
-            uri = store or store_of(run) if mine else ""
-            if uri:
+            uri = store if store and not recorded_in(run)[1] else store_of(run)
+            if mine and uri:
                 delivered = delivery_to(run, uri)()
     except TrackingError as error:
         fault = str(error)
@@ -78,7 +78,9 @@ def _close_if_gone(run: RunFolder) -> bool:
                 return False
             ended = next((event for event in reversed(events) if event.kind in ("end", "resume")), None)
             if ended is not None and ended.kind == "end":  # the process went between the journal and the status
-                run.set_status(ended.facts["status"], "", datetime.fromtimestamp(ended.at / 1000))
+                status, tags = ended.facts["status"], told_by(run).tags
+                reason = tags.get("stop_reason" if status == "FINISHED" else "status_detail", "")
+                run.set_status(status, reason, datetime.fromtimestamp(ended.at / 1000))
                 return False
             heard = datetime.fromtimestamp(events[-1].at / 1000).astimezone()
             detail = f"its process is gone; last heard of at {heard.isoformat(sep=' ', timespec='seconds')}"

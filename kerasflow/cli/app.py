@@ -125,17 +125,27 @@ def schema() -> None:
 def compare(
     experiment: Annotated[str, typer.Argument(metavar="EXPERIMENT", help="The name that the runs share.")],
     runs: Root = Path("runs"),
-    metric: Annotated[str, typer.Option(help="What the best run is best at; the first test metric if not given.")] = "",
+    metric: Annotated[
+        str, typer.Option(help="What runs are judged by, e.g. val/loss; the first test metric if not given.")
+    ] = "",
     picture: Annotated[Path | None, typer.Option(help="Where the picture goes; below --runs if not given.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the table of runs to this file, too.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write one interactive page that works offline to this file, too.")
+    ] = None,
 ) -> None:
-    """Lay the runs of an experiment side by side: what differs, what came of it, their cost curves in one picture."""
-    from kerasflow.cli.show import show_comparison, show_picture
+    """Lay the runs of an experiment side by side: what differs, what it does, the best one, their cost curves."""
+    from kerasflow.cli.show import show_comparison, show_file
     from kerasflow.comparison import compare as compare_runs
-    from kerasflow.comparison import draw
+    from kerasflow.comparison import draw, write_page, write_table
 
     found = compare_runs(experiment, root=runs)
     show_comparison(found, metric)
-    show_picture(draw(found, experiment, picture, root=runs))
+    show_file("cost curves", draw(found, experiment, picture, root=runs))
+    if csv:
+        show_file("table", write_table(found, csv))
+    if html:
+        show_file("page", write_page(found, experiment, html, metric))
 
 
 @app.command()

@@ -12,9 +12,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from kerasflow.cli.side_by_side import side_by_side, text
+from kerasflow.cli.side_by_side import effects_table, side_by_side, text
 from kerasflow.errors import RunError
 from kerasflow.recording import DEFAULT_STORE
+from kerasflow.tracking.compare import BESIDE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from kerasflow.inspection import Inspection
     from kerasflow.synchronizing import Synced
     from kerasflow.tracking.compare import Comparison
+
+RUNS_AT_MOST = 50
+"""That a screen is asked to show."""
 
 console = Console(highlight=False, soft_wrap=False)
 
@@ -95,22 +99,27 @@ def layer_table(title: str, input_shape: tuple[int | None, ...], rows: Sequence[
 
 
 def show_comparison(found: Comparison, metric: str) -> None:
-    """Runs below each other: what differs, the metrics, which is best."""
-    metrics = [name for name in found.metrics if not name.startswith(("optim/", "perf/"))]
-    if metric and metric not in found.metrics:
-        raise RunError(f"no run has the metric {metric!r}; there are {', '.join(found.metrics)}")
+    """Runs below each other: what differs, the metrics, which is best; then what each hyperparameter does."""
+    metrics = [name for name in found.metrics if not name.startswith(BESIDE)]
+    wanted = found.question(metric)
     tests = [name for name in metrics if name.startswith("test/")]
-    wanted = metric or next((n for n in tests if not n.endswith("loss")), next(iter(metrics), ""))
-    best = found.best(wanted) if wanted else None
+    best = found.best(wanted)
     # The best epoch's numbers, not the last one's: they are the model's where a rule restores its weights.
     held = [n for n in metrics if n.startswith("best/val_")] or [n for n in metrics if n.startswith("val/")]
     shown = list(dict.fromkeys([*([wanted] if wanted else []), *tests, *held]))
-    table, left_out = side_by_side(found, shown or metrics, best, console)
+    some = found.foremost(wanted, RUNS_AT_MOST)
+    table, left_out = side_by_side(some, shown or metrics, best, console)
     console.print(table)
+    if len(some.runs) < len(found.runs):
+        _line("runs", f"the best {len(some.runs)} of {len(found.runs):,}; --csv and --html hold all")
     if left_out:
         _line("no room for", ", ".join(left_out))
     if best is not None:
         _line("best", f"{best.label}, by {wanted} = {text(best.metrics[wanted])}")
+        effects = found.effects(wanted)
+        # Where no value is shared, the table of runs has said it all.
+        if any(level.runs + level.without > 1 for effect in effects for level in effect.levels):
+            console.print(effects_table(effects, wanted))
 
 
 def show_synced(runs: Iterable[Synced]) -> bool:
@@ -129,9 +138,9 @@ def show_synced(runs: Iterable[Synced]) -> bool:
     return not faults
 
 
-def show_picture(path: Path) -> None:
-    """Where the runs' cost curves were drawn."""
-    _line("cost curves", _near(path))
+def show_file(what: str, path: Path) -> None:
+    """Where something was written."""
+    _line(what, _near(path))
 
 
 def write_predictions(frame: pd.DataFrame, output: Path | None) -> None:

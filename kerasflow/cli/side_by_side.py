@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from kerasflow.tracking.compare import ComparedRun, Comparison
+from kerasflow.tracking.compare import ComparedRun, Comparison, short_names
+from kerasflow.tracking.effects import Effect
+
+VALUES_AT_MOST = 12
+"""Of one hyperparameter; of more, as random search makes them, no table can be read."""
 
 
 def side_by_side(
@@ -28,14 +33,24 @@ def side_by_side(
     return _a_row_each(found, shown, best), list(metrics[len(shown) :])
 
 
-def short_names(paths: Sequence[str]) -> list[str]:
-    """Each path's end, as long as it takes to tell it from the others: `optimizer/adam/decay` is `decay` if alone."""
-    names = []
-    for path in paths:
-        parts = path.split("/")
-        ends = ("/".join(parts[-length:]) for length in range(1, len(parts) + 1))
-        names.append(next(end for end in ends if end == path or sum(f"/{p}".endswith(f"/{end}") for p in paths) == 1))
-    return names
+def effects_table(effects: Sequence[Effect], metric: str) -> Table:
+    """What a metric came to by each value of each hyperparameter."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in ("hyperparameter", "value"):
+        table.add_column(name, overflow="fold")
+    for name in ("runs", metric):
+        table.add_column(name, justify="right", no_wrap=True)
+    for effect, short in zip(effects, short_names([effect.name for effect in effects]), strict=True):
+        if len(effect.levels) > VALUES_AT_MOST:
+            table.add_row(short, f"{len(effect.levels):,} values: see the page of --html", end_section=True)
+            continue
+        for place, level in enumerate(effect.levels):
+            last = place == len(effect.levels) - 1
+            spread = f" ± {level.std:.2g}" if math.isfinite(level.std) else ""
+            mean = f"{text(level.mean)}{spread}" if level.runs else "–"
+            runs = f"{level.runs} of {level.runs + level.without}" if level.without else str(level.runs)
+            table.add_row("" if place else short, text(level.value), runs, mean, end_section=last)
+    return table
 
 
 def text(value: Any) -> str:

@@ -29,7 +29,7 @@ def _margins(estimator: Any) -> list[bool]:
     loss = estimator.loss
     if isinstance(loss, str) and loss == "auto":
         loss = getattr(estimator.model, "loss", None)
-    return [is_margin(one) for one in losses_of(loss, list(loss) if isinstance(loss, Mapping) else [""])]
+    return [is_margin(one) for one in losses_of(loss, list(loss) if isinstance(loss, Mapping | list | tuple) else [""])]
 
 
 def _has_margins(estimator: Any) -> bool:
@@ -263,7 +263,7 @@ class KerasClassifier(ClassifierMixin, KerasEstimator):
 
     def _decoded(self, X: Any, return_proba: bool) -> Any:
         outputs, heads = self._outputs(X), self._fitted.heads
-        found = probabilities(heads, outputs)
+        found = probabilities(heads, outputs, exclusive=self.target_type_ != "multilabel-indicator")
         decode = self.target_encoder_.inverse_transform
         if return_proba:
             return decode(found, return_proba=True)

@@ -86,10 +86,20 @@ def called(model: Any, x: Any) -> Any:
 
 
 def losses_of(loss: Any, outputs: Sequence[str]) -> list[Any]:
-    """The loss of each output, of one for all, of a list in their order, or of a dict by their names."""
+    """The loss of each output, of one for all, of a list in their order, or of a dict by their names.
+
+    Raises:
+        TrainingError: a list is longer or shorter.
+    """
     if isinstance(loss, Mapping):
         return [loss.get(name) for name in outputs]
-    return list(loss) if isinstance(loss, list | tuple) else [loss] * len(outputs)
+    if not isinstance(loss, list | tuple):
+        return [loss] * len(outputs)
+    if len(loss) != len(outputs):
+        raise TrainingError(
+            f"loss is a list of {len(loss)}, and the model has {len(outputs)} outputs; give one for each"
+        )
+    return list(loss)
 
 
 def head_for(task: HeadTask, n_outputs: int, loss: Any) -> tuple[int, HeadTask]:
@@ -224,14 +234,16 @@ def need_a_look(heads: list[Head]) -> bool:
     )
 
 
-def probabilities(heads: list[Head], outputs: Any) -> Any:
+def probabilities(heads: list[Head], outputs: Any, exclusive: bool) -> Any:
     """Outputs as probabilities; logits pass the sigmoid (one number) or the softmax (one a class).
 
     Args:
         heads: of a compiled model, whose losses say whether outputs are logits.
         outputs: `(n_samples, n_outputs)`, or a list of such.
+        exclusive: whether one class alone is right, so that they sum to 1: sigmoids of several classes are divided by
+            their sum, as scikit-learn's one-vs-rest does.
     """
-    found = [_linked(head.loss, part) for head, part in zip(heads, _each(outputs), strict=True)]
+    found = [_linked(head.loss, part, exclusive) for head, part in zip(heads, _each(outputs), strict=True)]
     return found if isinstance(outputs, list | tuple) else found[0]
 
 
@@ -254,13 +266,15 @@ def is_margin(loss: Any) -> bool:
     return _name(loss) in _MARGINS
 
 
-def _linked(loss: Any, outputs: Any) -> Any:
+def _linked(loss: Any, outputs: Any, exclusive: bool) -> Any:
     if is_margin(loss):  # for the decision alone: what is above 0 comes above one half
         return 0.5 + outputs / 2
-    if not _takes_logits(loss):
-        return outputs
-    each = outputs.shape[-1] == 1 or _name(loss).startswith("binary")
-    return expit(outputs) if each else softmax(outputs, axis=-1)
+    one_by_one = outputs.shape[-1] == 1 or _name(loss).startswith("binary")
+    if _takes_logits(loss):
+        outputs = expit(outputs) if one_by_one else softmax(outputs, axis=-1)
+    if exclusive and one_by_one and outputs.shape[-1] > 1:
+        return outputs / np.maximum(outputs.sum(axis=-1, keepdims=True), np.finfo(outputs.dtype).tiny)
+    return outputs
 
 
 def _takes_probabilities(loss: Any) -> bool:

@@ -263,8 +263,8 @@ def _check_outputs(loss: Any, model: Any) -> None:
     for name in loss:
         if name not in names:
             raise TrainingError(
-                f"loss names the output {name!r}{did_you_mean(str(name), names)}; the model's outputs are "
-                f"{', '.join(names)}"
+                f"loss names the output {name!r}, but the model's outputs are {', '.join(names)}"
+                f"{did_you_mean(str(name), names)}"
             )
 
 

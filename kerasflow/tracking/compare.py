@@ -5,18 +5,22 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kerasflow.columns import higher_is_better
-from kerasflow.errors import RunError
+from kerasflow.errors import RunError, did_you_mean
 from kerasflow.tracking.delivery import recorded_in
+from kerasflow.tracking.effects import Effect, effects
 from kerasflow.tracking.folder import RunFolder
 from kerasflow.tracking.journal_tracker import told_by
 
 if TYPE_CHECKING:
     import pandas as pd
+
+BESIDE = ("optim/", "perf/", "system/")
+"""Begin the names of metrics that are no outcome: schedules, speed, load."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,38 @@ class Comparison:
             return None
         return (max if higher_is_better(metric) else min)(having, key=lambda run: run.metrics[metric])
 
+    def question(self, metric: str = "") -> str:
+        """The metric that runs are judged by: the one asked for, else the first of the test set that is no cost.
+
+        Returns:
+            Empty if no run has a metric.
+
+        Raises:
+            RunError: no run has the one asked for.
+        """
+        if metric and metric not in self.metrics:
+            known = ", ".join(self.metrics) or "none"
+            guess = did_you_mean(metric, self.metrics)
+            raise RunError(f"no run has the metric {metric!r}{guess}; there are {known}")
+        tests = [name for name in self.metrics if name.startswith("test/") and not name.endswith("loss")]
+        # How fast a run was, and its schedule, are no outcome.
+        outcomes = [name for name in self.metrics if not name.startswith(BESIDE)]
+        return metric or next(iter([*tests, *outcomes]), "")
+
+    def foremost(self, metric: str, count: int) -> Comparison:
+        """All runs where there are no more than `count`, else the best of them by a metric, best first."""
+        if len(self.runs) <= count:
+            return self
+        sign = -1 if higher_is_better(metric) else 1
+        costs = {id(run): sign * run.metrics.get(metric, math.nan) for run in self.runs}
+        ordered = sorted(self.runs, key=lambda run: (not math.isfinite(costs[id(run)]), costs[id(run)]))
+        return replace(self, runs=tuple(ordered[:count]))
+
+    def effects(self, metric: str) -> list[Effect]:
+        """What each hyperparameter that differs does to a metric, by its values; runs of other seeds are repeats."""
+        values = [run.metrics.get(metric, math.nan) for run in self.runs]
+        return effects([run.params for run in self.runs], values, self.differing)
+
     def curves(self) -> dict[str, list[dict[str, Any]]]:
         """The history of each run by its label; runs without an epoch are left out."""
         return {run.label: run.rows for run in self.runs if run.rows}
@@ -104,6 +140,16 @@ def compare(folders: Sequence[RunFolder]) -> Comparison:
     names = Counter(folder.status.name for folder in folders)
     runs = tuple(_read(folder, names[folder.status.name] > 1) for folder in folders)
     return Comparison(runs, _differing(runs), _metric_names(runs))
+
+
+def short_names(paths: Sequence[str]) -> list[str]:
+    """Each path's end, as long as it takes to tell it from the others: `optimizer/adam/decay` is `decay` if alone."""
+    names = []
+    for path in paths:
+        parts = path.split("/")
+        ends = ("/".join(parts[-length:]) for length in range(1, len(parts) + 1))
+        names.append(next(end for end in ends if end == path or sum(f"/{p}".endswith(f"/{end}") for p in paths) == 1))
+    return names
 
 
 def _read(folder: RunFolder, shared_name: bool) -> ComparedRun:

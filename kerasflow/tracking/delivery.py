@@ -28,6 +28,9 @@ class Delivery:
         store: the tracking store's address.
         tracker: makes a tracker for that store.
 
+    Attributes:
+        given_up: set by who waits no longer for it: it ends before the next call to the store.
+
     Raises:
         TrackingError: the run is recorded in another store already.
     """
@@ -36,6 +39,7 @@ class Delivery:
         self.folder, self.store = folder, store
         self._make = tracker
         self._tracker: Tracker | None = None
+        self.given_up = False
         address = shown(store)
         self._state: dict[str, Any] = {"store": address, "run_id": "", "offset": 0, **_read(folder)}
         if self.run_id and self._state["store"] != address:
@@ -68,6 +72,8 @@ class Delivery:
         events = [event for event in self.folder.journal.read(self._state["offset"]) if event.kind != "alive"]
         try:
             for some in runs_of(events):
+                if self.given_up:
+                    break
                 replay(some, self._taken_up(some[0].kind), self.folder)
                 self._confirm(some[-1].end)
         except TrackingError:

@@ -19,6 +19,8 @@ from typing import IO, Any, NamedTuple
 from kerasflow.errors import RunError
 
 FILE = "journal.jsonl"
+SECONDS_UNSETTLED = 1.0
+"""That a loss of power may take: to have the disk hold each event would cost short epochs more than they take."""
 
 
 class Event(NamedTuple):
@@ -48,10 +50,11 @@ class Journal:
         self.path = file
         self._file: IO[bytes] | None = None
         self._last = 0
+        self._settled = -SECONDS_UNSETTLED
         self._turn = threading.Lock()
 
     def append(self, kind: str, facts: Mapping[str, Any] | None = None) -> None:
-        """Adds an event; the system has it when this returns, the disk after `settle`.
+        """Adds an event; the system has it when this returns, and within a second the disk.
 
         Raises:
             RunError: it cannot be written; nothing of it stays then.
@@ -68,6 +71,8 @@ class Journal:
                     with suppress(OSError):
                         file.truncate(end)
                     raise
+                if time.monotonic() - self._settled > SECONDS_UNSETTLED:
+                    self._settle(file)
             except OSError as error:
                 raise RunError(f"{self.path}: cannot be written: {error.strerror or error}") from error
 
@@ -75,7 +80,7 @@ class Journal:
         """Has the disk hold all events, so that they survive a loss of power, too."""
         with self._turn, suppress(OSError):
             if self._file is not None:
-                os.fsync(self._file.fileno())
+                self._settle(self._file)
 
     def close(self) -> None:
         """Settles, and lets the file go until the next event."""
@@ -108,6 +113,10 @@ class Journal:
                 yield Event(facts.pop("kind"), facts.pop("at"), facts, end)
             except (ValueError, KeyError, AttributeError, TypeError) as error:
                 raise RunError(f"{self.path}: holds what is no event, before byte {end}: {error}") from error
+
+    def _settle(self, file: IO[bytes]) -> None:
+        os.fsync(file.fileno())
+        self._settled = time.monotonic()
 
     @property
     def size(self) -> int:

@@ -23,8 +23,8 @@ SECONDS_AT_THE_END = 5.0
 SECONDS_FOR_A_FILE = 60.0
 SECONDS_BETWEEN_SIGNS = 15.0
 
-
 _LAST_FAULTS: dict[str, tuple[TrackingError | RunError | None, float]] = {}
+"""Of each store, and when: a search makes a run for each fit, and not each need find out that the store is silent."""
 
 
 class Shipper(threading.Thread):
@@ -37,7 +37,6 @@ class Shipper(threading.Thread):
     def __init__(self, delivery: Delivery) -> None:
         super().__init__(name="kerasflow-shipper", daemon=True)
         self.delivery, self.journal = delivery, delivery.folder.journal
-        # A search makes a run for each fit; that a store is silent need not be found out by each of them.
         self.fault, self._failed_at = _LAST_FAULTS.get(delivery.store, (None, -math.inf))
         if time.monotonic() - self._failed_at > SECONDS_AT_THE_END:
             self.fault = None
@@ -50,7 +49,6 @@ class Shipper(threading.Thread):
             began = time.monotonic()
             self._deliver()
             pause = self._pause(time.monotonic() - began, pause)
-            self.journal.settle()
             if time.monotonic() - sign > SECONDS_BETWEEN_SIGNS:
                 sign = time.monotonic()
                 with suppress(RunError):  # a full disk is told by what matters more
@@ -62,6 +60,7 @@ class Shipper(threading.Thread):
         """Delivers what is left, for some seconds at most; to a file of this machine for longer: it will be done."""
         self._ends.set()
         self.join(SECONDS_AT_THE_END if sqlite_file(self.delivery.store) is None else SECONDS_FOR_A_FILE)
+        self.delivery.given_up = True  # others may deliver from now on
 
     def _deliver(self) -> None:
         try:

@@ -23,6 +23,8 @@ _DIVERGED = 20.0  # a cost this many times the usual first one is running away
 _MANY_DECADES = 1e4
 _HEADROOM = 1.15
 _COLUMNS = 3
+_NAME_LENGTH = 40
+_NAMES_AT_MOST = 20  # in a legend; the runs before and behind are ordered by colour
 
 
 @styled
@@ -100,10 +102,12 @@ def comparison(
     _plot(axes, drawn)
     _frame(axes, drawn, _label("cost", cost) if column == "loss" else _spaced(column), _ceiling(drawn))
     _note_runaways(figure, axes, drawn)
-    handles = [
-        Line2D([], [], color=curve.paint, label=label)
-        for label, curve in {curve.label: curve for curve in drawn}.items()
-    ]
+    named = {curve.label: curve for curve in drawn}
+    handles = [Line2D([], [], color=curve.paint, label=_legible(label)) for label, curve in named.items()]
+    if len(named) > _NAMES_AT_MOST:
+        first, last = handles[0], handles[-1]
+        last.set_label(f"… {last.get_label()}, {len(named)} runs in all")
+        handles = [first, last]
     if len({curve.dashes for curve in drawn}) > 1:
         handles.append(Line2D([], [], color=GREY, ls="-", label="validation"))
         handles.append(Line2D([], [], color=GREY, ls="--", label="training"))
@@ -232,6 +236,11 @@ def _mark_best(axes: Axes, curves: Sequence[_Curve], best: int | None) -> None:
 
 def _label(word: str, kind: str) -> str:
     return f"{word} ({_spaced(kind)})" if kind else word
+
+
+def _legible(name: str) -> str:
+    """A run's name that leaves room for the curves, and in which a dollar is a dollar and begins no formula."""
+    return (name if len(name) <= _NAME_LENGTH else f"{name[: _NAME_LENGTH - 1]}…").replace("$", r"\$")
 
 
 def _spaced(name: str) -> str:

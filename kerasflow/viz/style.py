@@ -18,6 +18,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#B8A800")
 INK, GREY, PALE = "#222222", "#6B6B6B", "#E4E4E4"
 DOTS_PER_INCH = 150
+_STEPS = matplotlib.colormaps["viridis"]
 
 _STYLE: dict[str, Any] = {
     "axes.axisbelow": True,
@@ -66,7 +67,7 @@ def colour(index: int, count: int) -> tuple[float, float, float, float]:
     """The colour of one of `count` things: Okabe and Ito's eight, or steps through viridis where there are more."""
     if count <= len(COLOURS):
         return matplotlib.colors.to_rgba(COLOURS[index])
-    red, green, blue, alpha = matplotlib.colormaps["viridis"](0.95 * index / (count - 1))
+    red, green, blue, alpha = _STEPS(0.95 * index / (count - 1))
     return float(red), float(green), float(blue), float(alpha)
 
 

@@ -95,6 +95,21 @@ def test_compare_names_the_best_and_draws_the_curves(kerasflow, here, two_runs) 
     assert "<svg" in (here / "curves.svg").read_text()
 
 
+def test_compare_tells_effects_and_writes_a_table_and_a_page(kerasflow, here, two_runs) -> None:
+    assert "hyperparameter" not in kerasflow("compare", "iris").out, "two runs that the first table tells apart"
+    third = kf.run("spec.yaml", {"name": "c", "seed": 1}, verbose=0)
+    done = kerasflow("compare", "iris", "--metric", "val/loss", "--csv", "table.csv", "--html", "page.html")
+    assert (done.code, done.err) == (0, "")
+    lines = [line.split() for line in done.out.splitlines()]
+    assert ["hyperparameter", "value", "runs", "val/loss"] in lines
+    assert ["table", "table.csv"] in lines
+    assert ["page", "page.html"] in lines
+    frame = pd.read_csv(here / "table.csv", index_col="run")
+    wanted = {run.spec.name: run.metrics["test/accuracy"] for run in [*two_runs, third]}
+    assert frame["test/accuracy"].to_dict() == pytest.approx(wanted)
+    assert '"metric":"val/loss"' in (here / "page.html").read_text(encoding="utf-8")
+
+
 def test_predict_prints_or_writes_csv(kerasflow, here) -> None:
     found = kf.run("spec.yaml", verbose=0)
     printed = kerasflow("predict", found.folder, "iris.csv")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from kerasflow.cli.side_by_side import short_names, side_by_side
-from kerasflow.tracking.compare import ComparedRun, Comparison
+from kerasflow.cli.side_by_side import side_by_side
+from kerasflow.tracking.compare import ComparedRun, Comparison, short_names
 
 METRICS = ["test/accuracy", "test/loss", "val/accuracy", "val/loss", "best/val_accuracy", "best/val_loss"]
 

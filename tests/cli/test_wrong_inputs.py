@@ -63,6 +63,8 @@ WRONG_WORDS = {
         ["compare", "iris", "--runs", "{runs}", "--picture", "x.foo"],
         "'foo' is not supported",
     ),
+    "no place for a table": (["compare", "iris", "--runs", "{runs}", "--csv", "/no/x.csv"], "cannot be written"),
+    "no place for a page": (["compare", "iris", "--runs", "{runs}", "--html", "/no/x.html"], "cannot be written"),
     "no place for a picture": (["compare", "iris", "--runs", "{runs}", "--picture", "/no/x.png"], "cannot be written"),
     "no such run": (["predict", "runs/iris/none", "iris.csv"], "does not exist"),
     "a folder that is no run": (["predict", ".", "iris.csv"], "is not a run folder"),

@@ -151,6 +151,21 @@ def test_one_hot_labels_learned_by_a_softmax_come_back_one_hot(loss):
     assert estimator.score(X, ONE_HOT) > 0.9
 
 
+@pytest.mark.parametrize("from_logits", [False, True])
+def test_sigmoids_of_classes_that_exclude_each_other_sum_to_one(from_logits):
+    loss = keras.losses.BinaryCrossentropy(from_logits=from_logits)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, None if from_logits else "sigmoid")])
+    learned = classifier(model, loss=loss, epochs=60, learning_rate=0.05).fit(X, Y)
+    np.testing.assert_allclose(learned.predict_proba(X).sum(axis=1), 1, rtol=1e-5)
+    assert roc_auc_score(Y, learned.predict_proba(X), multi_class="ovr") > 0.9
+
+
+@pytest.mark.parametrize("losses", [[], ["hinge", "hinge"]], ids=["none", "two"])
+def test_as_many_losses_as_outputs_are_asked_for(losses):
+    with pytest.raises(kf.TrainingError, match=f"loss is a list of {len(losses)}, and the model has 1 outputs"):
+        classifier(loss=losses).fit(X, Y > 0)
+
+
 def test_labels_side_by_side_keep_their_own_probabilities():
     found = classifier(epochs=1).fit(X, ONE_HOT).predict_proba(X)
     assert np.abs(found.sum(axis=1) - 1).max() > 0.01  # sigmoids, no softmax

@@ -217,7 +217,7 @@ def test_what_a_model_is_not_given_rightly_is_told_with_what_to_do(parameters, m
 
 def test_a_loss_for_an_output_that_is_not_there_is_told_with_the_near_name():
     loss = {"output_0": "sparse_categorical_crossentropy", "outptu_1": "binary_crossentropy"}
-    with pytest.raises(kf.TrainingError, match="loss names the output 'outptu_1', did you mean 'output_1'"):
+    with pytest.raises(kf.TrainingError, match="'outptu_1', but the model's outputs are output_0, output_1, did you"):
         classifier(loss=loss).fit(X, np.stack([Y, Y == 2], axis=1))
 
 

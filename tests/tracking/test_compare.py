@@ -46,6 +46,31 @@ def test_the_best_run_by_the_kind_of_metric(folders: list[RunFolder]) -> None:
     assert comparison.best("test/unheard_of") is None
 
 
+def test_the_question_is_the_first_outcome_of_the_test_set_unless_another_is_asked(folders: list[RunFolder]) -> None:
+    comparison = compare(folders)
+    assert comparison.question() == "test/accuracy"
+    assert comparison.question("val/loss") == "val/loss"
+    with pytest.raises(RunError, match="no run has the metric 'test/acuracy', did you mean 'test/accuracy'"):
+        comparison.question("test/acuracy")
+
+
+def test_the_foremost_runs_are_the_best_of_a_metric_best_first(folders: list[RunFolder]) -> None:
+    comparison = compare(folders)
+    assert comparison.foremost("test/accuracy", 3) is comparison
+    assert [run.label for run in comparison.foremost("test/accuracy", 2).runs] == ["fast", "slow"]
+    assert [run.label for run in comparison.foremost("train/loss", 1).runs] == ["fast"]
+
+
+def test_effects_are_of_the_hyperparameters_that_differ(folders: list[RunFolder]) -> None:
+    (effect,) = compare(folders).effects("test/accuracy")
+    assert [(level.value, level.runs, level.without) for level in effect.levels] == [
+        (0.001, 1, 0),
+        (0.1, 1, 0),
+        (1, 0, 1),
+    ]
+    assert effect.levels[1].mean == 0.95
+
+
 def test_a_table_with_a_row_a_run(folders: list[RunFolder]) -> None:
     frame = compare(folders).to_frame()
     assert list(frame.index) == ["fast", "wild", "slow"]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from kerasflow.tracking.folder import every_run
+from tests.recorded_runs import assert_mirrored, begun, synced
 from tests.servers import mlflow_server, postgresql, postgresql_binaries
-from tests.tracking.test_faults import assert_mirrored, begun, synced
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 

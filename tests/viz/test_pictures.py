@@ -143,3 +143,16 @@ def test_nothing_global_is_touched(tmp_path: Path) -> None:
     pyplot = sys.modules.get("matplotlib.pyplot")
     assert pyplot is None or pyplot.get_fignums() == []
     assert (tmp_path / "cost.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_names_of_runs_leave_room_for_the_curves() -> None:
+    many = comparison({f"mlp {index}": _rows([1.0, 0.5]) for index in range(60)})
+    assert "… mlp 59, 60 runs in all" in _words(many)
+    assert "mlp 30" not in _words(many)
+    long = comparison({"a" * 200: _rows([1.0, 0.5])})
+    assert f"{'a' * 39}…" in _words(long)
+
+
+def test_a_dollar_in_a_name_begins_no_formula(tmp_path: Path) -> None:
+    save(comparison({"costs $5_{ not $10": _rows([1.0, 0.5])}), tmp_path / "x.png")
+    assert (tmp_path / "x.png").stat().st_size > 0

@@ -95,8 +95,10 @@ def _cells(line: Line) -> list[str]:
 
 def _ours(line: Line) -> str:
     scale, unit = _unit(line)
-    build = f", and {line.build.median / scale:,.0f} {unit} before it to build the network" if line.build else ""
-    return f"{_spread(line.ours, scale, f' {unit}')} ({line.engine}){build}"
+    before = line.build.median / scale if line.build else 0.0
+    build = f", and {before:,.0f} {unit} before it to build the network" if before >= 0.5 else ""
+    engine = f" ({line.engine})" if line.engine else ""
+    return f"{_spread(line.ours, scale, f' {unit}')}{engine}{build}"
 
 
 def _unit(line: Line) -> tuple[float, str]:

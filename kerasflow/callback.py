@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import atexit
+import math
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
+from kerasflow.errors import sentence
 from kerasflow.recording import recorded, store_for
 from kerasflow.signature import graph_signature
 from kerasflow.tracking.environment import environment_text, git_tags
@@ -65,7 +69,8 @@ class TrackingCallback(keras.callbacks.Callback):
         self.experiment, self.name, self.root = experiment, name, Path(root)
         self.given = dict(params or {})
         self._store = store_for(uri)
-        self._system = SystemMetrics() if system_metrics else None
+        self._wants_system = system_metrics
+        self._system: SystemMetrics | None = None
         self._tracker: JournalTracker | None = None
         self._delivery: Any = None
         self._held = ExitStack()
@@ -94,6 +99,7 @@ class TrackingCallback(keras.callbacks.Callback):
         else:
             self._describe(self._tracker)
         self._rows = folder.rows
+        self._system = SystemMetrics() if self._wants_system else None
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._began = time.perf_counter()
@@ -101,9 +107,13 @@ class TrackingCallback(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         assert self._tracker is not None
         number = max(epoch + 1, self._rows[-1]["epoch"] + 1 if self._rows else 1)
-        numbers = {key: float(value) for key, value in (logs or {}).items() if key != "epoch"}
         optimizer = self.model.optimizer
-        row = {"epoch": number, **numbers, "updates": int(optimizer.iterations), "lr": float(optimizer.learning_rate)}
+        row = {
+            "epoch": number,
+            **_numbers(logs or {}),
+            "updates": int(optimizer.iterations),
+            "lr": float(optimizer.learning_rate),
+        }
         row["seconds"] = time.perf_counter() - self._began
         self._rows.append(row)
         self._tracker.epoch(row)
@@ -114,11 +124,16 @@ class TrackingCallback(keras.callbacks.Callback):
         assert self._tracker is not None
         tracker, folder = self._tracker, self._tracker.folder
         stopped = "a callback stopped it" if self.model.stop_training else "all epochs are completed"
-        history = History(self._rows, f"{stopped}, after epoch {self._rows[-1]['epoch'] if self._rows else 0}")
+        reason = f"{stopped}, after epoch {self._rows[-1]['epoch'] if self._rows else 0}"
+        history = History(self._rows, reason, best_epoch=_best_epoch(self._rows))
         best = {f"best/{key.replace('/', '_')}": value for key, value in metrics_of(history.best).items()}
         tracker.log_metrics({"best/epoch": float(history.best_epoch)} | _chosen(best), 0)
         tracker.set_tags({"stop_reason": history.stop_reason})
-        self._keep_files(tracker, history)
+        try:
+            self._keep_files(tracker, history)
+        except Exception as error:  # a model of the user's own that cannot be saved, say: the training is done
+            warnings.warn(f"the run {folder} lacks a file: {sentence(error)}", stacklevel=2)
+            tracker.set_tags({"status_detail": f"lacks a file: {sentence(error)}"})
         tracker.end("FINISHED")
         folder.set_status("FINISHED", history.stop_reason)
         self._close()
@@ -134,10 +149,10 @@ class TrackingCallback(keras.callbacks.Callback):
             "loss": _named(model.loss),
             "optimizer": {type(model.optimizer).__name__: _plain(model.optimizer.get_config())},
             **{key: self.params[key] for key in ("epochs", "steps") if self.params.get(key) is not None},
-            **self.given,
+            **{key: value.tolist() if hasattr(value, "tolist") else value for key, value in self.given.items()},
         }
-        tags = {"engine": "keras", "run_folder": str(folder), **git_tags()}
-        tracker.start(self.experiment, self.name, params_of(params), tags)
+        tracker.start(self.experiment, self.name, params_of(params), {"engine": "keras", "run_folder": str(folder)})
+        tracker.set_tags(git_tags())
         tracker.log_artifact(folder.write_text("environment.txt", environment_text()))
 
     def _keep_files(self, tracker: JournalTracker, history: History) -> None:
@@ -179,6 +194,23 @@ class TrackingCallback(keras.callbacks.Callback):
     def _close(self) -> None:
         atexit.unregister(self._at_exit)
         self._held.close()
+
+
+def _numbers(logs: Mapping[str, Any]) -> dict[str, float]:
+    """What an epoch has told, a metric of several numbers by their places: `f1_score_0`."""
+    found: dict[str, float] = {}
+    for key, value in logs.items():
+        values = np.asarray(value, "float64").ravel()
+        names = [key] if values.size == 1 else [f"{key}_{place}" for place in range(values.size)]
+        found |= dict(zip(names, values.tolist(), strict=True))
+    return {key: value for key, value in found.items() if key != "epoch"}
+
+
+def _best_epoch(rows: list[dict[str, Any]]) -> int:
+    """The epoch of the lowest cost of validation, or of training where there is none."""
+    name = "val_loss" if any("val_loss" in row for row in rows) else "loss"
+    having = [row for row in rows if math.isfinite(row.get(name, math.nan))]
+    return int(min(having, key=lambda row: row[name])["epoch"]) if having else 0
 
 
 def _chosen(best: Mapping[str, float]) -> dict[str, float]:

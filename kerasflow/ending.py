@@ -8,7 +8,7 @@ import threading
 import traceback
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,12 +51,13 @@ def _end(tracker: JournalTracker, status: EndStatus, detail: str, trace: str) ->
     """Says how a run ended wherever that can still be said; a full disk must not hide the fault that it is."""
     folder = tracker.folder
     folder.release_reserve()
+    if trace:
+        with suppress(RunError):  # the reason is in the status, too
+            tracker.log_artifact(folder.write_text("traceback.txt", trace))
     try:
         tracker.set_tags({"status_detail": detail})
         tracker.end(status)
         folder.set_status(status, detail)
-        if trace:
-            tracker.log_artifact(folder.write_text("traceback.txt", trace))
     except RunError as error:
         warnings.warn(f"the run's end ({status}) could not be written: {error}", stacklevel=2)
 

@@ -96,6 +96,7 @@ def run(
     record = Record.of(folder, spec, data)
     with recorded(folder, store) as delivery:
         with truthful_status(record.tracker):
+            record.start()
             record.begin(_engine(trainer, model, data))
             result = _complete(record, model, trainer)
         _checkpoints(folder).clear()

@@ -99,23 +99,30 @@ class Record:
 
         return cls(JournalTracker(folder), spec, data, SystemMetrics() if spec.track.system_metrics else None)
 
+    def start(self) -> None:
+        """The run begins; before anything can fail, so that its failure has a run to be told of."""
+        from kerasflow.tracking.record import params_of
+
+        spec = self.spec
+        self.tracker.start(
+            spec.experiment, spec.name, params_of(spec.to_document()), {"spec_hash": spec.content_hash()}
+        )
+
     def begin(self, engine: str) -> None:
         """What is known before the first epoch."""
         from importlib.metadata import version
 
         from kerasflow.tracking.environment import environment_text, git_tags
-        from kerasflow.tracking.record import params_of
 
         folder, data, spec = self.tracker.folder, self.data, self.spec
         tags = {
-            "spec_hash": spec.content_hash(),
             "data_fingerprint": data.fingerprint,
             "kerasflow": version("kerasflow"),
             "engine": engine,
             "run_folder": str(folder),
             **git_tags(),
         }
-        self.tracker.start(spec.experiment, spec.name, params_of(spec.to_document()), tags)
+        self.tracker.set_tags(tags)
         folder.write_text("spec.yaml", spec.without_password().to_yaml())
         folder.write_text("environment.txt", environment_text())
         folder.write_json("data.json", {"fingerprint": data.fingerprint, **data.summary})

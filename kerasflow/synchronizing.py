@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from kerasflow.errors import RunError, SpecError, TrackingError, sentence
+from kerasflow.errors import RunError, TrackingError, sentence
 from kerasflow.recording import delivery_to, store_of
 from kerasflow.tracking.delivery import delivering, recorded_in
 from kerasflow.tracking.folder import RunFolder, every_run
@@ -20,7 +20,7 @@ class Synced:
 
     Attributes:
         folder: the run's.
-        status: RUNNING if its process is at work, else FINISHED, FAILED or KILLED.
+        status: RUNNING if its process is at work, else FINISHED, FAILED or KILLED; empty where there is a fault.
         delivered: events that the store has confirmed just now.
         closed: whether its process was gone, which nobody had said before.
         fault: why it is not all in the store; empty if it is.
@@ -60,11 +60,12 @@ def _one(run: RunFolder, store: str) -> Synced:
             uri = store if store and not recorded_in(run)[1] else store_of(run)
             if mine and uri:
                 delivered = delivery_to(run, uri)()
+        return Synced(run.directory, run.status.state, delivered, closed)
     except TrackingError as error:
         fault = str(error)
-    except (RunError, SpecError) as error:
+    except Exception as error:  # of one run, which must not keep the others from being delivered
         fault = sentence(error)
-    return Synced(run.directory, run.status.state, delivered, closed, fault)
+    return Synced(run.directory, "", delivered, closed, fault)
 
 
 def _close_if_gone(run: RunFolder) -> bool:
@@ -75,7 +76,8 @@ def _close_if_gone(run: RunFolder) -> bool:
                 return False
             events = list(run.journal.read())
             if not events:
-                return False
+                run.set_status("KILLED", "its process is gone, before it began")
+                return True
             ended = next((event for event in reversed(events) if event.kind in ("end", "resume")), None)
             if ended is not None and ended.kind == "end":  # the process went between the journal and the status
                 status, tags = ended.facts["status"], told_by(run).tags

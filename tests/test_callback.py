@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import signal
@@ -53,6 +54,9 @@ def test_stages_are_one_run_whose_epochs_are_counted_on(two_stages, store):
     rates = [point.value for point in client.get_metric_history(tracking.run_id, "optim/lr")]
     assert rates == pytest.approx([0.01] * 3 + [0.001] * 2)
     assert run.data.tags["stop_reason"] == "all epochs are completed, after epoch 5"
+    costs = [*first.history["val_loss"], *second.history["val_loss"]]
+    assert run.data.metrics["best/epoch"] == 1 + int(np.argmin(costs)), "of both stages, and not the first one's"
+    assert run.data.metrics["best/val_loss"] == pytest.approx(min(costs))
     assert run.data.params["optimizer/Adam/learning_rate"] == str(np.float32(0.01).item())
     assert run.data.params["data/rows"] == "90"
 
@@ -84,6 +88,27 @@ def test_a_callback_that_stops_is_named_as_the_reason(tmp_path):
     stops = keras.callbacks.EarlyStopping("loss", patience=1, min_delta=1e9)
     network().fit(X, Y, epochs=9, verbose=0, callbacks=[stops, tracking])
     assert RunFolder.open(tracking.folder).status.reason == "a callback stopped it, after epoch 2"
+
+
+def test_a_metric_of_several_numbers_is_several_curves_and_a_search_may_copy_the_callback(tmp_path):
+    tracking = copy.deepcopy(kf.TrackingCallback("plain", uri="none", root=tmp_path))
+    model = network()
+    model.compile("adam", "categorical_crossentropy", metrics=[keras.metrics.F1Score(name="f1")])
+    model.fit(X, np.eye(3)[Y], epochs=1, verbose=0, callbacks=[tracking])
+    (row,) = RunFolder.open(tracking.folder).rows
+    assert {"f1_0", "f1_1", "f1_2"} <= set(row)
+
+
+def test_a_model_that_cannot_be_saved_costs_nobody_the_training(tmp_path, monkeypatch):
+    def refuses(*_, **__):
+        raise ValueError("no such thing in a file")
+
+    tracking = kf.TrackingCallback("plain", uri="none", root=tmp_path)
+    model = network()
+    monkeypatch.setattr(model, "save", refuses)
+    with pytest.warns(UserWarning, match="lacks a file: no such thing in a file"):
+        assert len(model.fit(X, Y, epochs=2, verbose=0, callbacks=[tracking]).history["loss"]) == 2
+    assert RunFolder.open(tracking.folder).status.state == "FINISHED"
 
 
 def test_it_records_kerasflows_own_fit_too(tmp_path):

@@ -15,6 +15,7 @@ from rich.table import Table
 from kerasflow.cli.side_by_side import effects_table, side_by_side, text
 from kerasflow.errors import RunError
 from kerasflow.recording import DEFAULT_STORE
+from kerasflow.spec.secrets import shown
 from kerasflow.tracking.compare import BESIDE
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def show_synced(runs: Iterable[Synced]) -> bool:
         if run.fault:
             faults += 1
             print(f"error: {_near(run.folder)}: {run.fault}", file=sys.stderr)
-    console.print(f"{seen:,} runs, {seen - faults:,} of them whole in their tracking store.")
+    console.print(f"{seen:,} runs looked at; of {faults:,} something is still to be told.")
     return not faults
 
 
@@ -160,6 +161,7 @@ def _line(name: str, text: str) -> None:
 
 
 def _ui(store: str) -> str:
+    store = shown(store)
     if store.startswith(("http://", "https://")):
         return store
     return "kerasflow ui" if store == DEFAULT_STORE else f"kerasflow ui --uri {_quoted(store)}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +18,7 @@ from kerasflow.spec.document import Document, DocumentPath, dotted, open_documen
 from kerasflow.spec.faults import Found, refuse, short, spec_error
 from kerasflow.spec.model import ModelSpec
 from kerasflow.spec.overriding import override
+from kerasflow.spec.secrets import shown
 from kerasflow.spec.train import TrainSpec
 
 _NAME = Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.\-]*$")
@@ -101,8 +101,7 @@ class ExperimentSpec(Part):
 
     def without_password(self) -> ExperimentSpec:
         """The same with `***` for who may enter the tracking store, to be written down."""
-        uri = re.sub(r"(?<=://)[^/@]*@", "***@", self.track.uri)
-        return self.model_copy(update={"track": self.track.model_copy(update={"uri": uri})})
+        return self.model_copy(update={"track": self.track.model_copy(update={"uri": shown(self.track.uri)})})
 
     def content_hash(self) -> str:
         """SHA-256, in hex, of what decides the run's numbers: seed, data, model and train, however written."""

@@ -8,10 +8,11 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from kerasflow.errors import RunError, TrackingError
+from kerasflow.spec.secrets import shown
 from kerasflow.tracking.folder import RunFolder
+from kerasflow.tracking.journal import Event
 from kerasflow.tracking.journal_tracker import replay, runs_of
 from kerasflow.tracking.port import Tracker
-from kerasflow.tracking.store_uri import shown
 
 STATE = "delivered.json"
 LOCK = "delivery.lock"
@@ -42,13 +43,13 @@ class Delivery:
         self.given_up = False
         address = shown(store)
         self._state: dict[str, Any] = {"store": address, "run_id": "", "offset": 0, **_read(folder)}
+        if self._state["offset"] > folder.journal.size:  # its end went with the power, and what comes is not that
+            self._state |= {"offset": 0, "run_id": "", "store": address}  # the store finds the run by its key
         if self.run_id and self._state["store"] != address:
             raise TrackingError(
                 f"{folder}: is recorded in {self._state['store']} already, so not in {address}; remove its {STATE} to "
                 "begin a new run there"
             )
-        if self._state["offset"] > folder.journal.size:  # its end went with the power, and what comes is not that
-            self._state["offset"] = 0
         if self._state["store"] != address or not (folder.directory / STATE).exists():
             self._state["store"] = address
             self._keep()
@@ -61,7 +62,7 @@ class Delivery:
     @property
     def owed(self) -> int:
         """Events that the store has not confirmed."""
-        return sum(event.kind != "alive" for event in self.folder.journal.read(self._state["offset"]))
+        return len(self._events())
 
     def __call__(self) -> int:
         """Delivers all that there is, and gives the number of events.
@@ -69,25 +70,30 @@ class Delivery:
         Raises:
             TrackingError: the store does not answer, or refuses. Delivering again goes on where this ended.
         """
-        events = [event for event in self.folder.journal.read(self._state["offset"]) if event.kind != "alive"]
+        self.folder.journal.settle()  # no store may know what the disk could still lose
+        events, delivered = self._events(), 0
         try:
             for some in runs_of(events):
                 if self.given_up:
                     break
-                replay(some, self._taken_up(some[0].kind), self.folder)
+                replay(some, self._taken_up(), self.folder)
                 self._confirm(some[-1].end)
-        except TrackingError:
+                delivered += len(some)
+        except BaseException:
             self._tracker = None  # what has become of the last call is not known: the next one asks
             raise
-        return len(events)
+        return delivered
 
-    def _taken_up(self, kind: str) -> Tracker:
+    def _events(self) -> list[Event]:
+        events = [event for event in self.folder.journal.read(self._state["offset"]) if event.kind != "alive"]
+        begun = self.run_id or (events and events[0].kind == "start")
+        return events if begun else []  # a run that ended before it began is nothing to a store
+
+    def _taken_up(self) -> Tracker:
         if self._tracker is None:
             tracker = self._make(self.store)
             if self.run_id:
-                tracker.resume(self.run_id)
-            elif kind != "start":
-                raise RunError(f"{self.folder.journal.path}: begins with no start of a run")
+                tracker.resume(self.run_id, running=False)
             self._tracker = tracker
         return self._tracker
 

@@ -29,6 +29,7 @@ Runs = list["RunFolder"]
 
 STATUS = "status.json"
 LOCK = "run.lock"
+SECONDS_FOR_A_LOOK = 2.0  # that `kerasflow sync` takes at most to see that a run is at work
 RESERVE = ".reserve"
 RESERVE_BYTES = 16 * 1024
 """Of the disk, let go when a run ends, so that its end can be written where the disk is full."""
@@ -233,7 +234,7 @@ class RunFolder:
         from filelock import FileLock, Timeout
 
         with _on_disk(self.directory / LOCK):
-            lock = FileLock(self.directory / LOCK, blocking=False)
+            lock = FileLock(self.directory / LOCK, timeout=SECONDS_FOR_A_LOOK)
             try:
                 lock.acquire()
             except Timeout:

@@ -44,7 +44,7 @@ class JournalTracker:
         self.folder.journal.append("start", facts | {"parent": parent, "key": key or self.run_id})
         return self.run_id
 
-    def resume(self, run_id: str) -> None:
+    def resume(self, run_id: str, running: bool = True) -> None:
         self.folder.journal.append("resume")
 
     def set_tags(self, tags: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from kerasflow.errors import TrackingError
 from kerasflow.tracking.port import Context, EndStatus, Points, Tensor
-from kerasflow.tracking.record import new_points
+from kerasflow.tracking.record import Reached, new_points
 
 
 class LoggedDataset(NamedTuple):
@@ -54,7 +54,8 @@ class MemoryTracker:
         self.key = ""
         self.started: int | None = None
         self.ended: int | None = None
-        self._last: dict[str, int] = {}
+        self._last: dict[str, Reached] = {}
+        self._times: dict[str, int] = {}
 
     def start(
         self,
@@ -67,7 +68,7 @@ class MemoryTracker:
         at: int | None = None,
     ) -> str:
         if self.run_id and key and key == self.key:
-            self.resume(self.run_id)
+            self.resume(self.run_id, running=False)
             return self.run_id
         if self.run_id:
             raise TrackingError(f"this tracker keeps run {self.run_id} already; a new run needs a new tracker")
@@ -78,24 +79,27 @@ class MemoryTracker:
         self.tags.update(tags)
         return self.run_id
 
-    def resume(self, run_id: str) -> None:
+    def resume(self, run_id: str, running: bool = True) -> None:
         if run_id != self.run_id:
             raise TrackingError(f"there is no run {run_id} in this tracker's memory")
-        self.status = "RUNNING"
-        self._last = {key: max(step for step, _ in points) for key, points in self.metrics.items()}
+        if running:
+            self.status = "RUNNING"
+        ends = {key: max(points) for key, points in self.metrics.items()}
+        self._last = {key: Reached(step, self._times[key], value) for key, (step, value) in ends.items()}
 
     def set_tags(self, tags: Mapping[str, Any]) -> None:
         self._require_start()
         self.tags.update(tags)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
-        self._require_start()
-        for key, value in new_points(metrics, step, self._last).items():
-            self.metrics.setdefault(key, []).append((step, float(value)))
+        self.log_curves([Points(metrics, step)])
 
     def log_curves(self, points: Sequence[Points]) -> None:
-        for point in points:
-            self.log_metrics(point.metrics, point.step)
+        self._require_start()
+        for metrics, step, at in points:
+            for key, value in new_points(metrics, step, at, self._last).items():
+                self.metrics.setdefault(key, []).append((step, float(value)))
+                self._times[key] = at or 0
 
     def log_dataset(self, name: str, digest: str, context: Context, profile: Mapping[str, Any]) -> None:
         self._require_start()

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kerasflow.errors import TrackingError
+from kerasflow.spec.secrets import shown
 from kerasflow.tracking import limits, store_uri
 from kerasflow.tracking.environment import model_requirements
 from kerasflow.tracking.folder import digest_of, safe_name
 from kerasflow.tracking.mlflow_calls import FIRST_CONTACT, REQUEST, UPLOAD, calling
 from kerasflow.tracking.port import Context, EndStatus, Points, Tensor
-from kerasflow.tracking.record import new_points
+from kerasflow.tracking.record import Reached, new_points
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -58,7 +59,7 @@ class MLflowTracker:
         self._client: MlflowClient | None = None
         self._not_finite: dict[str, str] = {}
         # What the run had when it was taken up: the step that each curve had reached, pictures, models' content.
-        self._last: dict[str, int] = {}
+        self._last: dict[str, Reached] = {}
         self._images: frozenset[str] = frozenset()
         self._models: frozenset[str] = frozenset()
 
@@ -83,7 +84,7 @@ class MLflowTracker:
         with self._calling("start a run"):
             known = key and _run_of(self._client, self._experiment_id, key)
         if known:
-            self.resume(known)
+            self.resume(known, running=False)
         else:
             with self._calling("start a run"):
                 own = {**_origin(tags), _COLOUR_TAG: _next_colour(self._client, self._experiment_id)}
@@ -99,7 +100,7 @@ class MLflowTracker:
             raise
         return self.run_id
 
-    def resume(self, run_id: str) -> None:
+    def resume(self, run_id: str, running: bool = True) -> None:
         if self.run_id not in ("", run_id):
             raise TrackingError(f"this tracker keeps run {self.run_id} already; another run needs another tracker")
         file = store_uri.sqlite_file(self.uri)
@@ -111,10 +112,11 @@ class MLflowTracker:
 
             client = MlflowClient(tracking_uri=self.uri)
             run = client.get_run(run_id)
-            self._last = {key: _last_step(client, run_id, key) for key in run.data.metrics}
+            self._last = {key: _reached(client, run_id, key) for key in run.data.metrics}
             self._images = frozenset(_places(item.path) for item in client.list_artifacts(run_id, "images"))
             self._models = frozenset(_contents(client, run))
-            client.update_run(run_id, "RUNNING")
+            if running:
+                client.update_run(run_id, "RUNNING")
         self._client, self.run_id, self._experiment_id = client, run_id, str(run.info.experiment_id)
         if _NOT_FINITE in run.data.tags:
             self._not_finite[""] = run.data.tags[_NOT_FINITE]
@@ -133,7 +135,7 @@ class MLflowTracker:
         entities, news = [], dict[str, str]()
         for metrics, step, at in points:
             fitted, strange = limits.fit_metrics(metrics)
-            new = new_points(fitted, step, self._last)
+            new = new_points(fitted, step, at, self._last)
             entities += [Metric(key, value, at or now, step) for key, value in new.items()]
             if new:
                 news = {key: f"{key} = {value} at step {step}" for key, value in strange.items()} | news
@@ -177,7 +179,9 @@ class MLflowTracker:
     def log_model(self, path: Path, signature: Mapping[str, Sequence[Tensor]]) -> None:
         from mlflow.entities import LoggedModelOutput
 
-        client, content = self._started(), digest_of(path)
+        client = self._started()
+        with self._calling("read the model"):
+            content = digest_of(path)
         if content in self._models:
             return
         with self._calling("log the model", UPLOAD), tempfile.TemporaryDirectory() as aside:
@@ -238,7 +242,7 @@ class MLflowTracker:
                     raise
         if found.lifecycle_stage != "active":
             raise TrackingError(
-                f"the experiment {experiment!r} is deleted in {store_uri.shown(self.uri)}; restore it there "
+                f"the experiment {experiment!r} is deleted in {shown(self.uri)}; restore it there "
                 f"(mlflow experiments restore -x {found.experiment_id}) or choose another name"
             )
         return str(found.experiment_id)
@@ -261,8 +265,10 @@ def _next_colour(client: MlflowClient, experiment_id: str) -> str:
     return _COLOURS[(_COLOURS.index(used) + 1) % len(_COLOURS)] if used in _COLOURS else _COLOURS[0]
 
 
-def _last_step(client: MlflowClient, run_id: str, key: str) -> int:
-    return max(int(point.step) for point in client.get_metric_history(run_id, key))
+def _reached(client: MlflowClient, run_id: str, key: str) -> Reached:
+    """Where a curve ends."""
+    points = client.get_metric_history(run_id, key)
+    return max(Reached(int(point.step), int(point.timestamp), float(point.value)) for point in points)
 
 
 def _origin(tags: Mapping[str, Any]) -> dict[str, str]:

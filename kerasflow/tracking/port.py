@@ -74,14 +74,15 @@ class Tracker(Protocol):
         """
         ...
 
-    def resume(self, run_id: str) -> None:
-        """Take up a run that was begun before, in this process or another: it says RUNNING again.
+    def resume(self, run_id: str, running: bool = True) -> None:
+        """Take up a run that was begun before, in this process or another.
 
         Points that its curves have already are not added again: of each curve, the steps up to its last one are left
         out. The same holds for pictures of a key and step, and for a model of the same content.
 
         Args:
             run_id: as `start` gave it.
+            running: whether it says RUNNING again.
         """
         ...
 

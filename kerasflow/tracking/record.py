@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 PARAMS_AT_MOST = 40
 
@@ -44,13 +44,33 @@ def metrics_of(row: Mapping[str, Any]) -> dict[str, float]:
     return metrics
 
 
-def new_points(metrics: Mapping[str, float], step: int, last: Mapping[str, int]) -> dict[str, float]:
+class Reached(NamedTuple):
+    """Where a curve ended before its run was taken up again; `at` is in milliseconds since 1970."""
+
+    step: int
+    at: int
+    value: float
+
+
+def new_points(
+    metrics: Mapping[str, float], step: int, at: int | None, last: Mapping[str, Reached]
+) -> dict[str, float]:
     """The metrics whose curves do not reach this step yet.
 
+    What is measured of the whole run has no step but 0, and may be measured again by each of its parts: there a later
+    value is a new one.
+
     Args:
-        last: the step that each curve had reached before the run was taken up again.
+        at: when, in milliseconds since 1970; None for now, of which nothing can be known yet.
+        last: where each curve ended.
     """
-    return {key: value for key, value in metrics.items() if step > last.get(key, step - 1)}
+    found = {}
+    for key, value in metrics.items():
+        end = last.get(key)
+        again = end is not None and step == end.step == 0 and at is not None and at > end.at and value != end.value
+        if end is None or step > end.step or again:
+            found[key] = value
+    return found
 
 
 def params_of(document: Mapping[str, Any]) -> dict[str, Any]:

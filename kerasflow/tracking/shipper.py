@@ -23,7 +23,7 @@ SECONDS_AT_THE_END = 5.0
 SECONDS_FOR_A_FILE = 60.0
 SECONDS_BETWEEN_SIGNS = 15.0
 
-_LAST_FAULTS: dict[str, tuple[TrackingError | RunError | None, float]] = {}
+_LAST_FAULTS: dict[str, tuple[Exception | None, float]] = {}
 """Of each store, and when: a search makes a run for each fit, and not each need find out that the store is silent."""
 
 
@@ -44,13 +44,26 @@ class Shipper(threading.Thread):
         self._told = False
 
     def run(self) -> None:
-        pause, sign = 0.0 if self.fault is None else SECONDS_AT_THE_END, time.monotonic()
-        while not self._ends.wait(pause):
+        while True:
+            with delivering(self.delivery.folder) as mine:
+                if mine:
+                    self._work()
+                    return
+            if self._ends.wait(SECONDS_BETWEEN):  # somebody else delivers all this while
+                return
+
+    def _work(self) -> None:
+        pause = 0.0 if self.fault is None else SECONDS_AT_THE_END
+        due, sign = time.monotonic() + pause, time.monotonic() + SECONDS_BETWEEN_SIGNS
+        while not self._ends.wait(min(pause, SECONDS_BETWEEN)):
             began = time.monotonic()
-            self._deliver()
-            pause = self._pause(time.monotonic() - began, pause)
-            if time.monotonic() - sign > SECONDS_BETWEEN_SIGNS:
-                sign = time.monotonic()
+            if began >= due:
+                self._deliver()
+                pause = self._pause(time.monotonic() - began, pause)
+                due = time.monotonic() + pause
+            self.journal.settle()
+            if time.monotonic() >= sign and not self._ends.is_set():
+                sign = time.monotonic() + SECONDS_BETWEEN_SIGNS
                 with suppress(RunError):  # a full disk is told by what matters more
                     self.journal.append("alive")
         if self.fault is None or time.monotonic() - self._failed_at > SECONDS_AT_THE_END:
@@ -59,15 +72,17 @@ class Shipper(threading.Thread):
     def close(self) -> None:
         """Delivers what is left, for some seconds at most; to a file of this machine for longer: it will be done."""
         self._ends.set()
-        self.join(SECONDS_AT_THE_END if sqlite_file(self.delivery.store) is None else SECONDS_FOR_A_FILE)
-        self.delivery.given_up = True  # others may deliver from now on
+        try:
+            self.join(SECONDS_AT_THE_END if sqlite_file(self.delivery.store) is None else SECONDS_FOR_A_FILE)
+        finally:
+            self.delivery.given_up = True  # others may deliver once the call that is under way has come back
 
     def _deliver(self) -> None:
         try:
             self.delivery()
             self.fault = None
             _LAST_FAULTS.pop(self.delivery.store, None)
-        except (TrackingError, RunError) as error:
+        except Exception as error:  # whatever MLflow and its drivers raise must not end this thread
             self.fault, self._failed_at = error, time.monotonic()
             _LAST_FAULTS[self.delivery.store] = error, self._failed_at
             if not self._told:
@@ -85,34 +100,41 @@ def shipping(delivery: Delivery | None) -> Iterator[None]:
 
     What cannot be delivered is told in a warning, with the command that does it later.
     """
-    from kerasflow.tracking.mlflow_calls import patience
+    from kerasflow.tracking.mlflow_calls import UPLOAD, patience
 
     if delivery is None:
         yield
         return
-    with delivering(delivery.folder) as mine:
-        if not mine:
-            raise RunError(f"{delivery.folder}: another process delivers this run to MLflow just now; try again")
-        with patience():  # read by MLflow from the environment, which is this thread's to change
-            shipper = Shipper(delivery)
-            shipper.start()
+    with patience(UPLOAD):  # read by MLflow from the environment, which is this thread's to change
+        shipper = Shipper(delivery)
+        shipper.start()
+        try:
+            yield
+        finally:
             try:
-                yield
-            finally:
                 shipper.close()
-    if delivery.owed:
-        _tell(delivery, shipper.fault)
+            finally:
+                _tell_what_is_left(delivery, shipper.fault)
 
 
 def deliver_now(delivery: Delivery) -> None:
     """Delivers what there is before it returns; what cannot be delivered is told in a warning."""
+    fault: Exception | None = None
     try:
-        delivery()
+        with delivering(delivery.folder) as mine:
+            if mine:
+                delivery()
     except (TrackingError, RunError) as error:
-        _tell(delivery, error)
+        fault = error
+    _tell_what_is_left(delivery, fault)
 
 
-def _tell(delivery: Delivery, fault: Exception | None) -> None:
+def _tell_what_is_left(delivery: Delivery, fault: Exception | None) -> None:
+    try:
+        if not delivery.owed:
+            return
+    except RunError as error:
+        fault = error
     root = delivery.folder.directory.parent.parent
     where = "" if root == Path("runs").absolute() else f" --runs {shlex.quote(str(root))}"
     why = f" ({fault})" if fault else ""

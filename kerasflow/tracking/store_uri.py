@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import socket
 import tempfile
 from pathlib import Path
@@ -12,13 +11,13 @@ from urllib.parse import quote, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from kerasflow.errors import TrackingError, sentence
+from kerasflow.spec.secrets import HIDDEN, shown
 
 CONNECT_SECONDS = 5.0
 
 _DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 _PORTS = {"http": 80, "https": 443, **_DATABASE_PORTS}
 _SQLITE = "sqlite:///"
-_HIDDEN = "***@"
 _SQLITE_HEADER = b"SQLite format 3\0"
 
 
@@ -43,11 +42,6 @@ def resolve(uri: str) -> str:
     )
 
 
-def shown(uri: str) -> str:
-    """The address as a message may show it, without a password."""
-    return re.sub(r"(?<=://)[^/@]*@", _HIDDEN, uri)
-
-
 def sqlite_file(uri: str) -> Path | None:
     """The file of a resolved SQLite address, else None."""
     return Path(unquote(uri.removeprefix(_SQLITE))) if uri.startswith(_SQLITE) else None
@@ -70,8 +64,8 @@ def with_password(uri: str, other: str) -> str:
     Raises:
         TrackingError: that is another one, or none.
     """
-    if _HIDDEN not in uri or shown(other) == uri:
-        return other if _HIDDEN in uri else uri
+    if HIDDEN not in uri or shown(other) == uri:
+        return other if HIDDEN in uri else uri
     raise TrackingError(f"{uri}: its password is kept nowhere; set MLFLOW_TRACKING_URI to the whole address")
 
 

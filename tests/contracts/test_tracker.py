@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -190,6 +191,29 @@ def test_a_run_that_began_already_is_not_begun_again(tracker: Tracker) -> None:
     again.log_metrics({"train/loss": 1.0}, 1)
     again.log_metrics({"train/loss": 0.5}, 2)
     assert kept(again).metrics["train/loss"] == [(1, 1.0), (2, 0.5)]
+
+
+def test_what_is_measured_of_the_whole_is_measured_again_by_its_next_part(tracker: Tracker) -> None:
+    run_id = _start(tracker)
+    tracker.log_curves([Points({"best/loss": 0.5}, 0, 1_000_000)])
+    again = taken_up(tracker, run_id)
+    if isinstance(again, JournalTracker):
+        time.sleep(0.01)  # whose events have the time at which they are said
+    else:
+        again.log_curves([Points({"best/loss": 0.5}, 0, 1_000_000)])
+    again.log_curves([Points({"best/loss": 0.4}, 0, 2_000_000)])
+    assert sorted(kept(again).metrics["best/loss"]) == [(0, 0.4), (0, 0.5)]
+
+
+def test_a_run_that_has_ended_stays_so_when_something_is_added(tracker: Tracker) -> None:
+    if isinstance(tracker, JournalTracker):
+        pytest.skip("a journal is resumed by an event of its own")
+    run_id = _start(tracker)
+    tracker.end("FAILED")
+    again = tracker if isinstance(tracker, MemoryTracker) else MLflowTracker(tracker.uri)  # type: ignore[attr-defined]
+    again.resume(run_id, running=False)
+    again.set_tags({"status_detail": "found later"})
+    assert kept(again).status == "FAILED"
 
 
 def test_pictures_and_models_that_are_there_are_not_added_again(tracker: Tracker, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from kerasflow.training.port import Training
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
+DIGEST_TAG = "sha256/"
 
 
 def store_for(uri: str) -> str:
@@ -121,8 +122,7 @@ class Record:
         folder.write_json("data.json", {"fingerprint": data.fingerprint, **data.summary})
         with folder.writing("preparation.skops") as path:
             data.preparation.save(path)
-        for name in ("spec.yaml", "environment.txt", "data.json", "preparation.skops"):
-            self.tracker.log_artifact(folder.path(name))
+        self._keep("spec.yaml", "environment.txt", "data.json", "preparation.skops")
         parts: dict[Context, Part | None] = {"train": data.train, "validation": data.validation, "test": data.test}
         for context, part in parts.items():
             if part is not None:
@@ -145,6 +145,7 @@ class Record:
     def end(self, trainer: Training, model: keras.Model, history: History, metrics: dict[str, float]) -> None:
         """The trained model, its numbers and figures; the run is FINISHED then."""
         from kerasflow.figures import draw
+        from kerasflow.outcome import Outcome, tables
         from kerasflow.signature import signature_of
 
         folder, data, spec, tracker = self.tracker.folder, self.data, self.spec, self.tracker
@@ -152,15 +153,27 @@ class Record:
             model.save(path)
         folder.write_json("metrics.json", metrics)
         beside = trainer.keep(folder.directory)
-        figures = draw(folder, model, trainer, data, history, title=f"{spec.experiment}: {spec.name}")
-        with folder.writing("history.csv") as path:
-            history.to_frame().to_csv(path)
+        outcome = Outcome.of(trainer, model, data)
+        title = f"{spec.experiment}: {spec.name}"
+        figures = draw(folder, model, trainer.cost, data, history, outcome, title=title)
+        found = {**tables(outcome, data), "history.csv": history.to_frame()}
+        for name, table in found.items():
+            with folder.writing(name) as path:
+                table.to_csv(path)
         tracker.log_metrics(metrics, 0)  # MLflow's charts draw bars across runs of what has no step but 0
         tracker.set_tags({"stop_reason": history.stop_reason, "batch_norm": history.batch_norm})
         for key, path in figures.items():
             tracker.log_image(key, path, 0)
-        for name in ("history.csv", "metrics.json", "figures", *beside):
-            tracker.log_artifact(folder.path(name))
+        self._keep(*found, "metrics.json", "figures", *beside)
         tracker.log_model(folder.path("model.keras"), signature_of(model, data.train.x[:5]))
         tracker.end("FINISHED")
         folder.set_status("FINISHED", history.stop_reason)
+
+    def _keep(self, *names: str) -> None:
+        """Files of the folder become artifacts, with their digests as tags: who changes a file cannot change those."""
+        from kerasflow.tracking.folder import digest_of
+
+        paths = {name: self.tracker.folder.path(name) for name in names}
+        for path in paths.values():
+            self.tracker.log_artifact(path)
+        self.tracker.set_tags({f"{DIGEST_TAG}{name}": digest_of(path) for name, path in paths.items()})

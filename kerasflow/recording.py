@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kerasflow.errors import TrackingError
+from kerasflow.tracking.record import DIGEST_TAG, params_of
 
 if TYPE_CHECKING:
     import keras
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from kerasflow.training.port import Training
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
-DIGEST_TAG = "sha256/"
 
 
 def store_for(uri: str) -> str:
@@ -100,12 +100,15 @@ class Record:
 
         return cls(JournalTracker(folder), spec, data, SystemMetrics() if spec.track.system_metrics else None)
 
-    def begin(self, engine: str) -> None:
-        """What is known before the first epoch."""
+    def begin(self, engine: str, more: Mapping[str, str]) -> None:
+        """What is known before the first epoch.
+
+        Args:
+            more: tags beside those of every run.
+        """
         from importlib.metadata import version
 
         from kerasflow.tracking.environment import environment_text, git_tags
-        from kerasflow.tracking.record import params_of
 
         folder, data, spec = self.tracker.folder, self.data, self.spec
         tags = {
@@ -115,6 +118,7 @@ class Record:
             "engine": engine,
             "run_folder": str(folder),
             **git_tags(),
+            **more,
         }
         self.tracker.start(spec.experiment, spec.name, params_of(spec.to_document()), tags)
         folder.write_text("spec.yaml", spec.without_password().to_yaml())

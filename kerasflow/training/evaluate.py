@@ -121,8 +121,12 @@ def judge(model: Any, x: Any, y: Any, batch_size: int, error: str) -> Judged:
         outputs = model(batch, training=False)
         return outputs, [part.unreduced for part in observe_losses(model, targets, outputs, None)]
 
-    program = tf.function(forward, reduce_retracing=True, autograph=False)
-    found = [program(batch.x, batch.y) for batch in feed(x, y, batch_size=batch_size, seed=None).epoch(0)]
+    data = feed(x, y, batch_size=batch_size, seed=None)
+    batches = ([tf.convert_to_tensor(part) for part in (batch.x, batch.y)] for batch in data.epoch(0))
+    first = [tf.convert_to_tensor(part[:1]) for part in (x, y)]
+    signature = [spec_of(part, any_length=True) for part in first]
+    program = tf.function(forward, input_signature=signature, autograph=False)
+    found = [program(*batch) for batch in batches]
     outputs = np.concatenate([one.numpy() for one, _ in found])
     if any(len(losses) != 1 or not losses[0].shape.rank for _, losses in found):
         return Judged(outputs, None, error)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +12,7 @@ import yaml
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from kerasflow.errors import Fault, SpecError
+from kerasflow.secrecy import without_password
 from kerasflow.spec.base import Part
 from kerasflow.spec.data import DataSpec
 from kerasflow.spec.document import Document, DocumentPath, dotted, open_document, split_path
@@ -101,8 +101,8 @@ class ExperimentSpec(Part):
 
     def without_password(self) -> ExperimentSpec:
         """The same with `***` for who may enter the tracking store, to be written down."""
-        uri = re.sub(r"(?<=://)[^/@]*@", "***@", self.track.uri)
-        return self.model_copy(update={"track": self.track.model_copy(update={"uri": uri})})
+        track = self.track.model_copy(update={"uri": without_password(self.track.uri)})
+        return self.model_copy(update={"track": track})
 
     def content_hash(self) -> str:
         """SHA-256, in hex, of what decides the run's numbers: seed, data, model and train, however written."""

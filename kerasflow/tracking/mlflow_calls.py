@@ -41,7 +41,9 @@ def calling(uri: str, action: str, seconds: int = REQUEST) -> Iterator[None]:
         except Exception as error:  # a store may raise what its driver raises: SQLAlchemy, boto3, requests, OSError
             if _is_silence(error):
                 raise TrackingError(f"the tracking server {shown(uri)} does not answer; is it running?") from error
-            raise TrackingError(f"the tracking store {shown(uri)} refused to {action}: {_first_line(error)}") from error
+            raise TrackingError(
+                f"the tracking store {shown(uri)} refused to {action}: {shown(_first_line(error))}"
+            ) from error
 
 
 def _is_silence(error: BaseException | None) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import socket
 import tempfile
 from pathlib import Path
@@ -12,13 +11,13 @@ from urllib.parse import quote, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from kerasflow.errors import TrackingError, sentence
+from kerasflow.secrecy import HIDDEN, without_password
 
 CONNECT_SECONDS = 5.0
 
 _DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 _PORTS = {"http": 80, "https": 443, **_DATABASE_PORTS}
 _SQLITE = "sqlite:///"
-_HIDDEN = "***@"
 _SQLITE_HEADER = b"SQLite format 3\0"
 
 
@@ -44,8 +43,8 @@ def resolve(uri: str) -> str:
 
 
 def shown(uri: str) -> str:
-    """The address as a message may show it, without a password."""
-    return re.sub(r"(?<=://)[^/@]*@", _HIDDEN, uri)
+    """The address, or a text that holds one, as a message may show it: without who may enter, and by which password."""
+    return without_password(uri)
 
 
 def sqlite_file(uri: str) -> Path | None:
@@ -70,8 +69,8 @@ def with_password(uri: str, other: str) -> str:
     Raises:
         TrackingError: that is another one, or none.
     """
-    if _HIDDEN not in uri or shown(other) == uri:
-        return other if _HIDDEN in uri else uri
+    if HIDDEN not in uri or shown(other) == uri:
+        return other if HIDDEN in uri else uri
     raise TrackingError(f"{uri}: its password is kept nowhere; set MLFLOW_TRACKING_URI to the whole address")
 
 

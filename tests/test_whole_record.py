@@ -146,6 +146,14 @@ def test_who_may_enter_is_written_nowhere(ran: kf.RunResult, server: MlflowServe
     assert '"store": "http://***@' in (ran.folder / "delivered.json").read_text()
 
 
+def test_a_run_is_done_again_from_the_server(ran: kf.RunResult, client: MlflowClient, tmp_path: Path) -> None:
+    again = kf.rerun(ran.run_id, uri=ran.store, root=tmp_path, verbose=0)
+    assert again.same
+    assert again.then["val/loss"] == ran.history.rows[-1]["val_loss"]
+    assert client.get_run(again.result.run_id).data.tags["rerun_of"] == ran.run_id
+    assert not any(leaks(file) for file in again.result.folder.rglob("*") if file.is_file())
+
+
 def test_a_store_that_refuses_is_told_of_without_the_password(
     tmp_path: Path, iris: Callable[..., dict[str, Any]]
 ) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import keras
 
     from kerasflow.data import Data
+    from kerasflow.data.inputs import Input
     from kerasflow.outcome import Outcome
     from kerasflow.tracking.folder import RunFolder
     from kerasflow.training.history import History
@@ -85,7 +86,7 @@ def _worst(outcome: Outcome, features: Any) -> dict[str, Any]:
     if errors is None:
         return {}
     figure = largest_errors(
-        _as_pixels(np.asarray(outcome.part.x[rows]), features),
+        _shown(np.asarray(outcome.part.x[rows]), features, outcome.preparation.input),
         rows.tolist(),
         outcome.words(outcome.part.y[rows]),
         outcome.words(outcome.answers[rows]),
@@ -99,10 +100,12 @@ def _worst(outcome: Outcome, features: Any) -> dict[str, Any]:
     return {"largest_errors": figure}
 
 
-def _as_pixels(x: np.ndarray, features: Any) -> np.ndarray:
-    """Rows whose columns are named by scikit-learn as the pixels of an image, as images."""
+def _shown(x: np.ndarray, features: Any, treatment: Input) -> np.ndarray:
+    """Images as they were before they were scaled, and so rows of scikit-learn's pixels; others as they are."""
+    if x.ndim > 2:
+        return treatment.unscaled(x)
     places = [re.fullmatch(r"pixel_(\d+)_(\d+)", str(name)) for name in features]
-    if x.ndim != 2 or not places or not all(places):
+    if not places or not all(places):
         return x
     height, width = (1 + max(int(place[axis]) for place in places if place) for axis in (1, 2))
-    return x.reshape(len(x), height, width) if height * width == x.shape[1] else x
+    return treatment.unscaled(x).reshape(len(x), height, width) if height * width == x.shape[1] else x

@@ -128,3 +128,19 @@ def _backbone(folder: Any) -> Any:
     )
     model.save(folder / "backbone.keras")
     return folder / "backbone.keras"
+
+
+@pytest.mark.parametrize("scale", ["none", "unit", "standard"])
+def test_digits_are_seen_as_they_were_before_they_were_scaled(scale: str) -> None:
+    spec = kf.load_spec(
+        {
+            "experiment": "digits",
+            "data": {"source": {"sklearn": "digits"}, "scale": scale},
+            "model": {"layers": ["head"]},
+        }
+    )
+    part = load(spec.data, 0)
+    assert part.test is not None
+    pixels = part.preparation.input.unscaled(np.asarray(part.test.x))
+    np.testing.assert_allclose(pixels, np.round(pixels), atol=1e-4)
+    assert (pixels.min(), pixels.max()) == pytest.approx((0, 16), abs=1e-4)

@@ -22,6 +22,7 @@ _HOME = {
     "KerasflowError": "kerasflow.errors",
     "ModelSpec": "kerasflow.spec.model",
     "Probe": "kerasflow.transfer.probe",
+    "RerunResult": "kerasflow.rerunning",
     "RunError": "kerasflow.errors",
     "RunResult": "kerasflow.experiment",
     "SpecError": "kerasflow.errors",
@@ -40,6 +41,7 @@ _HOME = {
     "load_spec": "kerasflow.spec.experiment",
     "lr_find": "kerasflow.training.range_test",
     "mlp": "kerasflow.spec.recipes",
+    "rerun": "kerasflow.rerunning",
     "resume": "kerasflow.experiment",
     "run": "kerasflow.experiment",
     "save": "kerasflow.estimators.persistence",
@@ -79,6 +81,8 @@ if TYPE_CHECKING:
     from kerasflow.experiment import RunResult as RunResult
     from kerasflow.experiment import resume as resume
     from kerasflow.experiment import run as run
+    from kerasflow.rerunning import RerunResult as RerunResult
+    from kerasflow.rerunning import rerun as rerun
     from kerasflow.spec.experiment import ExperimentSpec as ExperimentSpec
     from kerasflow.spec.experiment import load_spec as load_spec
     from kerasflow.spec.model import ModelSpec as ModelSpec

@@ -81,13 +81,40 @@ def run(
             answer is told later, see `kerasflow sync`.
         RunError: the disk failed; so does the run, as far as that can still be written.
     """
+    return begin(load_spec(source, overrides), root, verbose)
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """A run that a new one repeats.
+
+    Attributes:
+        name: its id in the tracking store, or its folder's name.
+        fingerprint: of its data.
+    """
+
+    name: str
+    fingerprint: str
+
+
+def begin(spec: ExperimentSpec, root: str | Path, verbose: Verbose, repeats: Earlier | None = None) -> RunResult:
+    """Runs an experiment as `run` does.
+
+    Args:
+        repeats: the run that this one does again; its data must be the same.
+
+    Raises:
+        DataError: the data is not that of the run to be repeated; nothing has been written then.
+        Others: as `run`.
+    """
     from kerasflow.data import load
     from kerasflow.tracking.folder import RunFolder
     from kerasflow.training.distribution import joined
 
-    spec = load_spec(source, overrides)
     strategy = joined(spec.train.strategy)
     data = load(spec.data, spec.seed)
+    if repeats is not None:
+        _check_same_data(repeats.name, repeats.fingerprint, data)
     model, trainer = assemble(spec, data, verbose, strategy)
     if not trainer.is_chief:
         return _follow(Path(root), spec, data, model, trainer)
@@ -96,8 +123,9 @@ def run(
     record = Record.of(folder, spec, data)
     with recorded(folder, store) as delivery:
         with truthful_status(record.tracker):
+            tags = {} if repeats is None else {"rerun_of": repeats.name}
             record.start()
-            record.begin(_engine(trainer, model, data))
+            record.begin(_engine(trainer, model, data), tags)
             result = _complete(record, model, trainer)
         _checkpoints(folder).clear()
     return _as_delivered(result, delivery, store)
@@ -133,7 +161,8 @@ def resume(folder: str | Path, *, verbose: Verbose = "auto") -> RunResult:
         if status.state == "FINISHED" and rows is None:
             raise RunError(f"{folder}: the run has finished ({status.reason}); there is nothing to go on with")
         data = load(spec.data, spec.seed)
-        _check_same_data(opened, data)
+        if (opened.directory / "data.json").is_file():  # else it ended before the training began
+            _check_same_data(str(opened), opened.read_json("data.json")["fingerprint"], data)
         model, trainer = assemble(spec, data, verbose, strategy)
         if not trainer.is_chief:
             return _follow(opened.directory, spec, data, model, trainer, checkpoints)
@@ -176,13 +205,10 @@ def _spec_file(run: RunFolder) -> Path:
     return file
 
 
-def _check_same_data(folder: RunFolder, data: Data) -> None:
-    if not (folder.directory / "data.json").is_file():  # ended before it was written, so before the training began
-        return
-    before = folder.read_json("data.json")["fingerprint"]
+def _check_same_data(run: str, before: str, data: Data) -> None:
     if before != data.fingerprint:
         raise DataError(
-            f"{data.summary['source']}: is not the data that {folder} began with (SHA-256 {before[:12]}… then, "
+            f"{data.summary['source']}: is not the data that {run} began with (SHA-256 {before[:12]}… then, "
             f"{data.fingerprint[:12]}… now); bring that back, or begin a new run"
         )
 

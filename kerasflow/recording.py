@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kerasflow.errors import TrackingError
+from kerasflow.tracking.record import DIGEST_TAG, params_of
 
 if TYPE_CHECKING:
     import keras
@@ -101,15 +102,18 @@ class Record:
 
     def start(self) -> None:
         """The run begins; before anything can fail, so that its failure has a run to be told of."""
-        from kerasflow.tracking.record import params_of
 
         spec = self.spec
         self.tracker.start(
             spec.experiment, spec.name, params_of(spec.to_document()), {"spec_hash": spec.content_hash()}
         )
 
-    def begin(self, engine: str) -> None:
-        """What is known before the first epoch."""
+    def begin(self, engine: str, more: Mapping[str, str]) -> None:
+        """What is known before the first epoch.
+
+        Args:
+            more: tags beside those of every run.
+        """
         from importlib.metadata import version
 
         from kerasflow.tracking.environment import environment_text, git_tags
@@ -121,6 +125,7 @@ class Record:
             "engine": engine,
             "run_folder": str(folder),
             **git_tags(),
+            **more,
         }
         self.tracker.set_tags(tags)
         folder.write_text("spec.yaml", spec.without_password().to_yaml())
@@ -128,8 +133,7 @@ class Record:
         folder.write_json("data.json", {"fingerprint": data.fingerprint, **data.summary})
         with folder.writing("preparation.skops") as path:
             data.preparation.save(path)
-        for name in ("spec.yaml", "environment.txt", "data.json", "preparation.skops"):
-            self.tracker.log_artifact(folder.path(name))
+        self._keep("spec.yaml", "environment.txt", "data.json", "preparation.skops")
         parts: dict[Context, Part | None] = {"train": data.train, "validation": data.validation, "test": data.test}
         for context, part in parts.items():
             if part is not None:
@@ -152,6 +156,7 @@ class Record:
     def end(self, trainer: Training, model: keras.Model, history: History, metrics: dict[str, float]) -> None:
         """The trained model, its numbers and figures; the run is FINISHED then."""
         from kerasflow.figures import draw
+        from kerasflow.outcome import Outcome, tables
         from kerasflow.signature import signature_of
 
         folder, data, spec, tracker = self.tracker.folder, self.data, self.spec, self.tracker
@@ -159,15 +164,27 @@ class Record:
             model.save(path)
         folder.write_json("metrics.json", metrics)
         beside = trainer.keep(folder.directory)
-        figures = draw(folder, model, trainer, data, history, title=f"{spec.experiment}: {spec.name}")
-        with folder.writing("history.csv") as path:
-            history.to_frame().to_csv(path)
+        outcome = Outcome.of(trainer, model, data)
+        title = f"{spec.experiment}: {spec.name}"
+        figures = draw(folder, model, trainer.cost, data, history, outcome, title=title)
+        found = {**tables(outcome, data), "history.csv": history.to_frame()}
+        for name, table in found.items():
+            with folder.writing(name) as path:
+                table.to_csv(path)
         tracker.log_metrics(metrics, 0)  # MLflow's charts draw bars across runs of what has no step but 0
         tracker.set_tags({"stop_reason": history.stop_reason, "batch_norm": history.batch_norm})
         for key, path in figures.items():
             tracker.log_image(key, path, 0)
-        for name in ("history.csv", "metrics.json", "figures", *beside):
-            tracker.log_artifact(folder.path(name))
+        self._keep(*found, "metrics.json", "figures", *beside)
         tracker.log_model(folder.path("model.keras"), signature_of(model, data.train.x[:5]))
         tracker.end("FINISHED")
         folder.set_status("FINISHED", history.stop_reason)
+
+    def _keep(self, *names: str) -> None:
+        """Files of the folder become artifacts, with their digests as tags: who changes a file cannot change those."""
+        from kerasflow.tracking.folder import digest_of
+
+        paths = {name: self.tracker.folder.path(name) for name in names}
+        for path in paths.values():
+            self.tracker.log_artifact(path)
+        self.tracker.set_tags({f"{DIGEST_TAG}{name}": digest_of(path) for name, path in paths.items()})

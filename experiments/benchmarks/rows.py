@@ -328,6 +328,10 @@ REMARKS: dict[tuple[str, str], str] = {
     "round differently.",
     ("grid-search", SCIKERAS): "the target lies within the spread of the readings.",
     ("grid-search", SKLEARN): _SMALL,
+    (
+        "features-mobilenet",
+        PREDICT,
+    ): "measured while other processes took a whole core, so the readings spread by a fifth.",
     ("cross-validation", SKLEARN): "likewise; in CPU seconds the two take about the same.",
     ("mobilenet-32", f"{TORCH}, channels last"): "nearly all of it is TensorFlow's kernels, the same that Keras' fit "
     "calls: the CPU seconds of both are equal.",

@@ -99,6 +99,26 @@ def _run_to_resume(spec: Path, overrides: dict[str, Any], runs: Path) -> Path:
 
 
 @app.command()
+def rerun(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="An MLflow run id, or a run folder.")],
+    uri: Annotated[str, typer.Option(help="The tracking store that has the run, and gets the new one.")] = "",
+    runs: Root = Path("runs"),
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")] = False,
+) -> None:
+    """Train a recorded run again, from its record alone; exit code 1 if it does not end the same to the bit."""
+    from kerasflow.cli.show import show_rerun, told_how_to_go_on
+
+    load_tensorflow()
+    from kerasflow.rerunning import rerun as run_again
+
+    with told_how_to_go_on():
+        found = run_again(run, uri=uri, root=runs, verbose=0 if quiet else "auto")
+    show_rerun(found)
+    if not found.same:
+        raise typer.Exit(1)
+
+
+@app.command()
 def check(spec: Spec, set_: Set = None) -> None:
     """Show what an experiment would be: data, layers, windows, memory. Trains nothing."""
     from kerasflow.spec.experiment import load_spec

@@ -15,8 +15,8 @@ from rich.table import Table
 from kerasflow.cli.side_by_side import effects_table, side_by_side, text
 from kerasflow.errors import RunError
 from kerasflow.recording import DEFAULT_STORE
-from kerasflow.spec.secrets import shown
 from kerasflow.tracking.compare import BESIDE
+from kerasflow.tracking.store_uri import shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from kerasflow.builders.table import LayerRow
     from kerasflow.experiment import RunResult
     from kerasflow.inspection import Inspection
+    from kerasflow.rerunning import RerunResult
     from kerasflow.synchronizing import Synced
     from kerasflow.tracking.compare import Comparison
 
@@ -53,6 +54,24 @@ def show_result(result: RunResult) -> None:
     if result.store:
         _line("compare", f"kerasflow compare {_quoted(result.spec.experiment)}")
         _line("open the UI", _ui(result.store))
+
+
+def show_rerun(found: RerunResult) -> None:
+    """The new run, and each final number beside that of the run that it repeats."""
+    show_result(found.result)
+    if not found.result.is_chief:
+        return
+    if not found.then:
+        _line("compared", "the first run did not finish, so there is nothing to compare with")
+        return
+    title = "the same to the bit" if found.same else "NOT the same"
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
+    table.add_column("at the end")
+    for column in ("then", "now"):
+        table.add_column(column, justify="right")
+    for name, value in found.then.items():
+        table.add_row(name, repr(value), repr(found.now.get(name)))
+    console.print(table)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from kerasflow.data.arrays import as_observations, pick, read_archive
 from kerasflow.data.images import CHANNELS, SUFFIXES, Color, ImageFiles, check_images, image_files
 from kerasflow.data.observations import Observations
-from kerasflow.data.scaling import Scale, apply_scaler, fit_scaler, new_scaler
+from kerasflow.data.scaling import Scale, apply_scaler, fit_scaler, new_scaler, undo_scaler
 from kerasflow.data.tables import PARQUET_SUFFIXES, Columns, Table, read_csv_file, read_parquet_file
 from kerasflow.errors import DataError
 
@@ -36,6 +36,8 @@ class Input(Protocol):
     def read(self, path: Path) -> tuple[Observations, pd.Index[Any]]: ...
 
     def unknown_categories(self, x: Any) -> dict[str, int]: ...
+
+    def unscaled(self, x: NDArray[Any]) -> NDArray[Any]: ...
 
     def state(self) -> dict[str, Any]: ...
 
@@ -100,6 +102,10 @@ class ArrayInput:
     def unknown_categories(self, x: NDArray[Any] | ImageFiles) -> dict[str, int]:
         """None: numbers have no categories."""
         return {}
+
+    def unscaled(self, x: NDArray[Any]) -> NDArray[Any]:
+        """Model input as it was before it was scaled."""
+        return undo_scaler(self.scaler, x)
 
     def state(self) -> dict[str, Any]:
         return {"shape": list(self.shape), "dtype": self.dtype, "key": self.key, "scaler": self.scaler}
@@ -167,6 +173,14 @@ class TableInput:
             values = x.frame[name].dropna()
             counts[name] = int((~values.isin(list(categories))).sum())
         return {name: count for name, count in counts.items() if count}
+
+    def unscaled(self, x: NDArray[Any]) -> NDArray[Any]:
+        """Model input with its numbers, which come before its categories, as they were before they were scaled."""
+        numbers = len(self.columns.of_kind("number"))
+        scaler = self.transformer.named_transformers_["numbers"][-1] if numbers else None
+        if not hasattr(scaler, "inverse_transform") or not hasattr(scaler, "scale_"):
+            return x
+        return np.concatenate([undo_scaler(scaler, x[:, :numbers]), x[:, numbers:]], axis=1)
 
     def state(self) -> dict[str, Any]:
         return {

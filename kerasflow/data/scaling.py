@@ -52,6 +52,14 @@ def apply_scaler(scaler: Any, x: NDArray[Any]) -> NDArray[np.float32]:
     return scaled.reshape(x.shape).astype(np.float32, copy=False)
 
 
+def undo_scaler(scaler: Any, x: NDArray[Any]) -> NDArray[Any]:
+    """Scaled values as they were, up to rounding."""
+    if scaler is None:
+        return x
+    values: NDArray[Any] = scaler.inverse_transform(x.reshape(-1, x.shape[-1]))
+    return values.reshape(x.shape)
+
+
 def _working(x: NDArray[Any]) -> NDArray[Any]:
     """Float32 if that holds the values exactly; else float64, so that a large offset is taken off before rounding."""
     return x.astype(np.result_type(x.dtype, np.float32), copy=False)

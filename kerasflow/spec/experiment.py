@@ -12,13 +12,13 @@ import yaml
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from kerasflow.errors import Fault, SpecError
+from kerasflow.secrecy import without_password
 from kerasflow.spec.base import Part
 from kerasflow.spec.data import DataSpec
 from kerasflow.spec.document import Document, DocumentPath, dotted, open_document, split_path
 from kerasflow.spec.faults import Found, refuse, short, spec_error
 from kerasflow.spec.model import ModelSpec
 from kerasflow.spec.overriding import override
-from kerasflow.spec.secrets import shown
 from kerasflow.spec.train import TrainSpec
 
 _NAME = Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.\-]*$")
@@ -101,7 +101,8 @@ class ExperimentSpec(Part):
 
     def without_password(self) -> ExperimentSpec:
         """The same with `***` for who may enter the tracking store, to be written down."""
-        return self.model_copy(update={"track": self.track.model_copy(update={"uri": shown(self.track.uri)})})
+        track = self.track.model_copy(update={"uri": without_password(self.track.uri)})
+        return self.model_copy(update={"track": track})
 
     def content_hash(self) -> str:
         """SHA-256, in hex, of what decides the run's numbers: seed, data, model and train, however written."""

@@ -8,11 +8,11 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from kerasflow.errors import RunError, TrackingError
-from kerasflow.spec.secrets import shown
 from kerasflow.tracking.folder import RunFolder
 from kerasflow.tracking.journal import Event
 from kerasflow.tracking.journal_tracker import replay, runs_of
 from kerasflow.tracking.port import Tracker
+from kerasflow.tracking.store_uri import shown
 
 STATE = "delivered.json"
 LOCK = "delivery.lock"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from kerasflow.errors import TrackingError
-from kerasflow.spec.secrets import shown
+from kerasflow.tracking.store_uri import shown
 
 # Seconds for one request. It is not sent again where there is no answer: whoever repeats it asks first what arrived.
 FIRST_CONTACT = 5
@@ -42,7 +42,7 @@ def calling(uri: str, action: str, seconds: int = REQUEST) -> Iterator[None]:
             if _is_silence(error):
                 raise TrackingError(f"the tracking server {shown(uri)} does not answer; is it running?") from error
             raise TrackingError(
-                f"the tracking store {shown(uri)} refused to {action}: {_first_line(error, uri)}"
+                f"the tracking store {shown(uri)} refused to {action}: {shown(_first_line(error))}"
             ) from error
 
 
@@ -57,8 +57,8 @@ def _is_silence(error: BaseException | None) -> bool:
     return False
 
 
-def _first_line(error: Exception, uri: str) -> str:
-    text = str(error).replace(uri, shown(uri)).strip() or type(error).__name__
+def _first_line(error: Exception) -> str:
+    text = str(error).strip() or type(error).__name__
     line = text.splitlines()[0]
     return line if len(line) <= 300 else f"{line[:300]}…"
 

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kerasflow.errors import TrackingError
-from kerasflow.spec.secrets import shown
 from kerasflow.tracking import limits, store_uri
 from kerasflow.tracking.environment import model_requirements
 from kerasflow.tracking.folder import digest_of, safe_name
 from kerasflow.tracking.mlflow_calls import FIRST_CONTACT, REQUEST, UPLOAD, calling
 from kerasflow.tracking.port import Context, EndStatus, Points, Tensor
 from kerasflow.tracking.record import Reached, new_points
+from kerasflow.tracking.store_uri import shown
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

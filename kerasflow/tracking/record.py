@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 PARAMS_AT_MOST = 40
+DIGEST_TAG = "sha256/"
+"""Before a file's name: the tag that holds the SHA-256 of what the run has logged under it."""
 
 _RENAMED = {
     "lr": "optim/lr",

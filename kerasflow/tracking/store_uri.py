@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from kerasflow.errors import TrackingError, sentence
-from kerasflow.spec.secrets import HIDDEN, shown
+from kerasflow.secrecy import HIDDEN, without_password
 
 CONNECT_SECONDS = 5.0
 
@@ -40,6 +40,11 @@ def resolve(uri: str) -> str:
         "track.uri: expected sqlite:///FILE, http(s)://HOST:PORT or the address of a PostgreSQL, MySQL or SQL Server "
         f"database, got {shown(uri)!r}"
     )
+
+
+def shown(uri: str) -> str:
+    """The address, or a text that holds one, as a message may show it: without who may enter, and by which password."""
+    return without_password(uri)
 
 
 def sqlite_file(uri: str) -> Path | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,12 +10,28 @@ from kerasflow.errors import TrainingError
 from kerasflow.training.callbacks import overridden
 from kerasflow.training.distribution import ONE_DEVICE, Devices
 from kerasflow.training.feed import Feed, as_arrays, feed
+from kerasflow.training.keras_internals import observe_losses
 from kerasflow.training.own_step import OwnStep, own_methods
 from kerasflow.training.passes import Pace, passes
 from kerasflow.training.program import Compiler, compiler_for, spec_of
 from kerasflow.training.refusal import explained
 from kerasflow.training.window import Window
 from kerasflow.training.work import Evaluating, told
+
+
+class Judged(NamedTuple):
+    """A model's answers, and how wrong each of them is.
+
+    Attributes:
+        outputs: `(n_samples, ...)`, as the model gives them.
+        errors: of one observation each, `(n_samples,)` float64; their mean is the cost of the set without penalties.
+            None where the loss has no value for one observation alone.
+        error: what it is, such as `mean_squared_error`.
+    """
+
+    outputs: np.ndarray
+    errors: np.ndarray | None
+    error: str
 
 
 class Evaluation:
@@ -89,6 +105,33 @@ def predict(model: Any, x: Any, batch_size: int) -> np.ndarray:
 
     forward = tf.function(lambda batch: model(batch, training=False), reduce_retracing=True, autograph=False)
     return np.concatenate([forward(batch.x).numpy() for batch in feed(x, batch_size=batch_size, seed=None).epoch(0)])
+
+
+def judge(model: Any, x: Any, y: Any, batch_size: int, error: str) -> Judged:
+    """The outputs of a compiled model of one output, and the loss of each observation, by one pass over the data.
+
+    Args:
+        x, y: arrays or lazy images `(n_samples, ...)`.
+        batch_size: samples for each forward pass.
+        error: what the loss is called.
+    """
+    import tensorflow as tf
+
+    def forward(batch: Any, targets: Any) -> tuple[Any, Any]:
+        outputs = model(batch, training=False)
+        return outputs, [part.unreduced for part in observe_losses(model, targets, outputs, None)]
+
+    data = feed(x, y, batch_size=batch_size, seed=None)
+    batches = ([tf.convert_to_tensor(part) for part in (batch.x, batch.y)] for batch in data.epoch(0))
+    first = [tf.convert_to_tensor(part[:1]) for part in (x, y)]
+    signature = [spec_of(part, any_length=True) for part in first]
+    program = tf.function(forward, input_signature=signature, autograph=False)
+    found = [program(*batch) for batch in batches]
+    outputs = np.concatenate([one.numpy() for one, _ in found])
+    if any(len(losses) != 1 or not losses[0].shape.rank for _, losses in found):
+        return Judged(outputs, None, error)
+    errors = np.concatenate([losses[0].numpy() for _, losses in found]).astype(np.float64)
+    return Judged(outputs, errors.reshape(len(errors), -1).mean(axis=1), error)
 
 
 class Inference:

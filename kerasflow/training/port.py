@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from kerasflow.training.checkpoint import Checkpoints
+    from kerasflow.training.evaluate import Judged
     from kerasflow.training.history import History, Row
 
 
@@ -38,5 +39,7 @@ class Training(Protocol):
     def evaluate(self, model: Any, x: Any, y: Any, engine: str = "graph") -> dict[str, float]: ...
 
     def predict(self, model: Any, x: Any) -> Any: ...
+
+    def judge(self, model: Any, x: Any, y: Any) -> Judged: ...
 
     def keep(self, folder: Path) -> tuple[str, ...]: ...

@@ -14,7 +14,7 @@ from kerasflow.training.checkpoint import Checkpoints, as_checkpoints
 from kerasflow.training.checks import check_window, prepare
 from kerasflow.training.distribution import devices_for, joined
 from kerasflow.training.engine import Engine, choose_engine
-from kerasflow.training.evaluate import evaluate, predict
+from kerasflow.training.evaluate import Judged, evaluate, judge, predict
 from kerasflow.training.feed import as_arrays, as_validation, feed, is_dataset
 from kerasflow.training.history import History, Row
 from kerasflow.training.loop import BatchNorm, Settings, train
@@ -162,6 +162,14 @@ class Trainer:
     def predict(self, model: Any, x: Any) -> Any:
         """The outputs of a model for arrays `(n_samples, ...)`, in their order."""
         return predict(model, x, self.evaluation_batch)
+
+    def judge(self, model: Any, x: Any, y: Any) -> Judged:
+        """The outputs of a model that `fit` has trained, and the error of each observation by its own loss.
+
+        Args:
+            x, y: arrays, `(n_samples, ...)`.
+        """
+        return judge(model, x, y, self.evaluation_batch, self.cost)
 
     def keep(self, folder: Path) -> tuple[str, ...]:
         """Writes to a folder what `fit` has learned beside the model, and gives the names; here, there is nothing."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from kerasflow.errors import RunError, TrainingError, did_you_mean, sentence
 from kerasflow.spec.catalogue import snake_case
+from kerasflow.training.evaluate import Judged
 from kerasflow.training.history import History, Row
 from kerasflow.training.progress import Progress, Verbose
 from kerasflow.transfer.acceleration import accelerated, scikit_learns_own
@@ -203,6 +204,10 @@ class FeatureTrainer:
         """See `outputs`."""
         return outputs(self.fitted, self._features(model, x))
 
+    def judge(self, model: Any, x: Any, y: Any) -> Judged:
+        """See `outputs`; the error is the classifier's answer's, for it has no cost that Keras knows."""
+        return _judged(self.predict(model, x), np.asarray(y), self._score == "accuracy")
+
     def _features(self, model: Any, x: Any) -> Features:
         return self._extraction_of(model)(Observed(x), self.cache)
 
@@ -250,6 +255,18 @@ def outputs(classifier: Any, features: np.ndarray) -> np.ndarray:
             return np.asarray(classifier.predict(features))
         found = np.asarray(classifier.predict_proba(features))
     return found[:, 1:] if found.shape[1] == 2 else found
+
+
+def _judged(answers: np.ndarray, y: np.ndarray, of_classes: bool) -> Judged:
+    """Squared errors of numbers; of classes the cross-entropy of their probabilities, or without those 1 a slip."""
+    if not of_classes:
+        squares = (answers - y.reshape(answers.shape)).astype(np.float64) ** 2
+        return Judged(answers, squares.reshape(len(y), -1).mean(axis=1), "squared error")
+    if answers.ndim == 1:
+        return Judged(answers, (answers != y).astype(np.float64), "1 for a wrong class")
+    both = np.concatenate([1.0 - answers, answers], axis=1) if answers.shape[1] == 1 else answers
+    right = np.take_along_axis(both, y.astype(np.intp).reshape(-1, 1), axis=1)[:, 0].astype(np.float64)
+    return Judged(answers, -np.log(np.maximum(right, np.finfo(np.float64).tiny)), "crossentropy")
 
 
 def load_classifier(file: Path) -> Any:

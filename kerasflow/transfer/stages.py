@@ -15,7 +15,7 @@ import keras
 
 from kerasflow.errors import TrainingError, did_you_mean
 from kerasflow.training.checkpoint import Checkpoints, as_checkpoints
-from kerasflow.training.evaluate import predict
+from kerasflow.training.evaluate import Judged, predict
 from kerasflow.training.feed import as_arrays, as_validation, feed, is_dataset
 from kerasflow.training.grouped import GroupedOptimizer
 from kerasflow.training.history import History, Row
@@ -138,6 +138,10 @@ class StagedTrainer:
     def predict(self, model: Any, x: Any) -> Any:
         """As `kf.Trainer.predict`."""
         return self.trainer.predict(model, x)
+
+    def judge(self, model: Any, x: Any, y: Any) -> Judged:
+        """As `kf.Trainer.judge`."""
+        return self.trainer.judge(model, x, y)
 
     def check(self, model: Any, x: Any, y: Any = None, *, validation: Any = None) -> None:
         """As `kf.Trainer.check`, and every stage's names, too."""

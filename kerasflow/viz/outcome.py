@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -56,6 +56,39 @@ def confusion_matrix(
     bar = figure.colorbar(image, ax=axes, shrink=0.8, format=PercentFormatter(1.0))
     bar.set_label("share of the true class")
     bar.outline.set_visible(False)
+    return figure
+
+
+@styled
+def class_balance(balance: Mapping[str, Mapping[str, int]], *, title: str = "Class balance") -> Figure:
+    """The share of each class in each part, as bars, with the number of observations where there is room.
+
+    Args:
+        balance: observations by class, by part.
+        title: of the picture; the number of classes is added to it.
+    """
+    parts = list(balance)
+    classes = list(next(iter(balance.values())))
+    n, height = len(classes), 0.8 / len(parts)
+    figure = new_figure(8.0, min(max(2.6, 1.4 + (0.16 + 0.2 * len(parts)) * n), 13.0))
+    axes = figure.subplots()
+    for place, part in enumerate(parts):
+        counts = np.array([balance[part][name] for name in classes])
+        shares = counts / max(int(counts.sum()), 1)
+        rows = np.arange(n) + (place - (len(parts) - 1) / 2) * height
+        label = f"{part} ({int(counts.sum()):,})"
+        axes.barh(rows, shares, height=0.9 * height, color=COLOURS[place], label=label)
+        if n <= _CLASSES_WITH_NUMBERS:
+            for row, share, count in zip(rows, shares, counts, strict=True):
+                axes.annotate(f"{count:,}", (share, row), (3, 0), textcoords="offset points", va="center", fontsize=7)
+    if n <= _NAMES_AT_MOST:
+        axes.set_yticks(range(n), [_short(name) for name in classes])
+    axes.set_ylim(n - 0.5, -0.5)
+    axes.grid(False, axis="y")
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.set_xlabel("share of the part's observations")
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    axes.set_title(f"{title}: {n:,} classes")
     return figure
 
 

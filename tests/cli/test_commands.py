@@ -55,6 +55,22 @@ def test_run_quietly_prints_the_result_alone(kerasflow, here) -> None:
     assert (here / "elsewhere" / "iris").is_dir()
 
 
+def test_rerun_says_whether_the_end_is_the_same(kerasflow, here) -> None:
+    assert kerasflow("run", "spec.yaml", "--quiet").code == 0
+    (first,) = (here / "runs" / "iris").iterdir()
+    done = kerasflow("rerun", first, "--quiet")
+    assert done.code == 0
+    assert "the same to the bit" in done.out
+    (second,) = set((here / "runs" / "iris").iterdir()) - {first}
+    loss = [json.loads((folder / "metrics.json").read_text())["test/loss"] for folder in (first, second)]
+    assert loss[0] == loss[1]
+    assert repr(loss[1]) in done.out
+    (first / "spec.yaml").write_text((first / "spec.yaml").read_text().replace("epochs: 2", "epochs: 3"))
+    refused = kerasflow("rerun", first, "--quiet")
+    assert refused.code == 2
+    assert refused.err.splitlines()[-1].startswith(f"error: {first}: spec.yaml is not what the run logged")
+
+
 def test_check_shows_layers_windows_and_memory_and_writes_nothing(kerasflow, here) -> None:
     before = sorted(here.iterdir())
     done = kerasflow("check", "spec.yaml")

@@ -4,7 +4,13 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
-from kerasflow.tracking.environment import environment_text, git_tags, model_requirements
+from kerasflow.tracking.environment import (
+    code_differences,
+    differences,
+    environment_text,
+    git_tags,
+    model_requirements,
+)
 
 
 def _git(folder: Path, *arguments: str) -> None:
@@ -42,3 +48,31 @@ def test_the_state_of_the_code(tmp_path: Path) -> None:
 def test_no_git_is_no_error(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setenv("PATH", str(tmp_path))
     assert git_tags(tmp_path) == {}
+
+
+def test_what_differs_is_told_shortly_and_what_computes_first() -> None:
+    then = environment_text()
+    assert differences(then, then) == []
+    now = then.replace("# Python 3", "# Python 4") + "".join(f"new-{index}==1\n" for index in range(9))
+    now = now.replace(f"keras=={metadata.version('keras')}\n", "keras==1.0\n")
+    python, packages = differences(then, now)
+    assert "then, Python 4" in python
+    assert packages.startswith(f"packages: keras {metadata.version('keras')} then, 1.0 now; new-0 none then, 1 now; ")
+    assert packages.endswith("; and 2 more")
+
+
+def test_the_processor_is_told() -> None:
+    text = environment_text()
+    line = text.splitlines()[2]
+    assert line.startswith("# ")
+    assert differences(text, text.replace(line, "# another processor")) == [f"{line[2:]} then, another processor now"]
+
+
+def test_the_state_of_the_code_then_and_now() -> None:
+    clean = {"git_commit": "a" * 40, "git_dirty": "false"}
+    assert code_differences(clean, clean) == []
+    assert code_differences({}, {}) == []
+    assert code_differences(clean, {"git_commit": "b" * 40, "git_dirty": "true"}) == [
+        "git commit aaaaaaaaaaaa then, bbbbbbbbbbbb now",
+        "files under version control had changes now that are in no commit",
+    ]

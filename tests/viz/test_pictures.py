@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 
 from kerasflow.viz.architecture import architecture
 from kerasflow.viz.curves import comparison, cost_curves
-from kerasflow.viz.outcome import confusion_matrix, predicted_vs_actual
+from kerasflow.viz.errors import largest_errors
+from kerasflow.viz.outcome import class_balance, confusion_matrix, predicted_vs_actual
 from kerasflow.viz.style import save
 
 
@@ -156,3 +157,34 @@ def test_names_of_runs_leave_room_for_the_curves() -> None:
 def test_a_dollar_in_a_name_begins_no_formula(tmp_path: Path) -> None:
     save(comparison({"costs $5_{ not $10": _rows([1.0, 0.5])}), tmp_path / "x.png")
     assert (tmp_path / "x.png").stat().st_size > 0
+
+
+def test_each_large_error_stands_against_the_cost_of_the_set() -> None:
+    x = np.array([[1.0, -2.0], [0.5, 0.25]])
+    figure = largest_errors(
+        x, [7, 3], ["cat", "dog"], ["dog", "dog"], [4.0, 2.0], cost=0.5, n_samples=20, features=["a", "b"], error="loss"
+    )
+    words = _words(figure)
+    assert "Largest errors, test part\nerror of one observation: 4 to 2; cost of the set: 0.5" in words
+    assert "the mean of the errors (loss) of all 20 observations" in words
+    assert "#7: cat, predicted dog" in words
+    bars, cells = figure.axes
+    assert [bar.get_width() for bar in bars.patches] == [4.0, 2.0]
+    assert list(bars.lines[0].get_xdata()) == [0.5, 0.5]
+    np.testing.assert_array_equal(cells.images[0].get_array(), x)
+    assert [label.get_text() for label in cells.get_xticklabels()] == ["a", "b"]
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (4, 5, 1), (4, 5, 3), (4, 5, 7), (2, 4, 5, 3)])
+def test_the_images_with_large_errors_are_shown_as_images(shape: tuple[int, ...], tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(7, *shape))
+    names = [str(index) for index in range(7)]
+    figure = largest_errors(x, range(7), names, names, [1.0] * 7, cost=0.5, n_samples=7)
+    assert [axes.images[0].get_array().shape[:2] for axes in figure.axes] == [(4, 5)] * 7
+    save(figure, tmp_path / "errors.png")
+
+
+def test_the_classes_of_each_part() -> None:
+    figure = class_balance({"train": {"cat": 30, "dog": 10}, "test": {"cat": 1, "dog": 1}})
+    assert [bar.get_width() for bar in figure.axes[0].patches] == [0.75, 0.25, 0.5, 0.5]
+    assert {"30", "10", "train (40)", "test (2)"} <= set(_words(figure).split("\n"))

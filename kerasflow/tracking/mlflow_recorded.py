@@ -1,0 +1,49 @@
+"""A run's record, read from an MLflow store."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kerasflow.errors import TrackingError
+from kerasflow.tracking import store_uri
+from kerasflow.tracking.mlflow_calls import FIRST_CONTACT, UPLOAD, calling
+from kerasflow.tracking.recorded import FILES, Recorded
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+def of_store(uri: str, run_id: str) -> Recorded:
+    """The record of a run in a store.
+
+    Raises:
+        TrackingError: the store does not answer, or has no such run, or not all of its files.
+    """
+    uri = store_uri.resolve(uri)
+    file = store_uri.sqlite_file(uri)
+    if file is not None and not file.exists():
+        raise TrackingError(f"the tracking store {file} is not there; name the one that has the run {run_id}")
+    store_uri.check_reachable(uri)
+    with calling(uri, f"read run {run_id}", FIRST_CONTACT):
+        from mlflow import MlflowClient
+
+        client = MlflowClient(tracking_uri=uri)
+        run = client.get_run(run_id)
+    files = {}
+    for name in FILES:
+        with calling(uri, f"give {name} of run {run_id}", UPLOAD):
+            files[name] = _content(client, run_id, name)
+    where = f"run {run_id} in {store_uri.shown(uri)}"
+    return Recorded(where, run_id, run.info.status == "FINISHED", run.data.tags, run.data.metrics, files)
+
+
+def _content(client: MlflowClient, run_id: str, name: str) -> bytes:
+    """The bytes of one artifact, which a store that answers with a folder, a link or another's path does not get by."""
+    with tempfile.TemporaryDirectory() as aside:
+        wanted = Path(aside).resolve() / name
+        given = Path(client.download_artifacts(run_id, name, aside))
+        if given.resolve() != wanted or wanted.is_symlink() or not wanted.is_file():
+            raise TrackingError(f"run {run_id}: its artifact {name} is no plain file, so it is not used")
+        return wanted.read_bytes()

@@ -136,7 +136,9 @@ def test_a_full_disk_is_one_sentence_and_the_run_failed(tiny_disk, store, iris) 
     assert "\n" not in str(full.value)
     folder = only_run(tiny_disk)
     assert json.loads((folder / "status.json").read_text())["state"] == "FAILED"
-    newest = MlflowClient(store).search_runs(["1"], order_by=["attributes.start_time DESC"], max_results=1)[0]
+    client = MlflowClient(store)
+    iris_id = client.get_experiment_by_name("iris").experiment_id
+    newest = client.search_runs([iris_id], order_by=["attributes.start_time DESC"], max_results=1)[0]
     assert newest.data.tags["run_folder"] == str(folder)
     assert newest.info.status == "FAILED"
     assert "No space left on device" in newest.data.tags["status_detail"]

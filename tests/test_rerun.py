@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ import kerasflow as kf
 from kerasflow import figures
 from kerasflow.tracking import environment, mlflow_recorded, recorded
 from kerasflow.tracking.folder import RunFolder
+from kerasflow.tracking.journal_tracker import told_by
 
 Spec = Callable[..., dict[str, Any]]
 
@@ -88,8 +88,7 @@ def test_from_a_folder_and_what_is_not_the_same_is_told(iris, tmp_path, monkeypa
     assert "packages: keras 3" in told
     assert "ffffffffffff now" in told
     assert again.result.store == ""
-    journal = (again.result.folder / "journal.jsonl").read_text()
-    assert json.loads(journal.splitlines()[0])["tags"]["rerun_of"] == first.folder.name
+    assert told_by(RunFolder.open(again.result.folder)).tags["rerun_of"] == first.folder.name
 
 
 def test_a_run_that_did_not_finish_has_no_end_to_compare_with(iris, tmp_path, monkeypatch) -> None:

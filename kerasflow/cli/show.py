@@ -154,7 +154,8 @@ def show_synced(runs: Iterable[Synced]) -> bool:
         if run.fault:
             faults += 1
             print(f"error: {_near(run.folder)}: {run.fault}", file=sys.stderr)
-    console.print(f"{seen:,} runs looked at; of {faults:,} something is still to be told.")
+    left = f"{faults:,} of them have more to tell than could be told" if faults else "nothing is left to tell"
+    console.print(f"Runs looked at: {seen:,}; {left}.")
     return not faults
 
 

@@ -7,11 +7,13 @@ from typing import Literal
 
 from contenders import Job, Prepare, keras_fit, kerasflow_fit, sklearn_fit, torch_fit
 from estimators import (
+    kerasflow_checks,
     kerasflow_folds,
     kerasflow_row,
     kerasflow_search,
     scikeras_row,
     scikeras_search,
+    sklearn_checks,
     sklearn_folds,
     sklearn_row,
     sklearn_search,
@@ -245,6 +247,15 @@ ROWS = (
         whole_fit,
         _ours(_TABLE, 20, kerasflow_folds),
         (_peer(SKLEARN, sklearn_folds, _TABLE, 20, reach=1.5, aim=3),),
+    ),
+    Row(
+        "check-estimator",
+        "check_estimator(KerasClassifier()), whole, in a new process; at most 120 s are wanted",
+        whole_fit,
+        _ours(_TABLE, 1, kerasflow_checks),
+        (_peer(SKLEARN, sklearn_checks, _TABLE, 1),),
+        fresh=True,
+        rounds=2,
     ),
     Row(
         "predict-one-row",

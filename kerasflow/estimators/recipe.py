@@ -14,7 +14,7 @@ import numpy as np
 from kerasflow.builders.graph import HeadTask
 from kerasflow.builders.objects import seeded
 from kerasflow.builders.precision import Precision, computing_in
-from kerasflow.errors import TrainingError, did_you_mean, sentence
+from kerasflow.errors import BuildError, TrainingError, did_you_mean, sentence
 from kerasflow.estimators.heads import (
     Head,
     called,
@@ -145,6 +145,8 @@ class Recipe:
         return self.model if isinstance(self.model, ModelSpec) else None
 
     def _built(self, spec: ModelSpec) -> Any:
+        if spec.backbone is not None and spec.backbone.aux_heads:
+            raise BuildError("model.backbone.aux_heads: learn in an experiment, by kf.run; leave them out here")
         outputs = spec.outputs or ("head",)
         each = zip(outputs, self._counts(len(outputs)), losses_of(self._loss(), outputs), strict=False)
         heads = {name: head_for(self.task, count, own) for name, count, own in each}

@@ -60,6 +60,9 @@ class ExperimentSpec(Part):
         backbone = self.model.backbone
         if self.train.route != "scratch" and backbone is None:
             found.append((("train", "route"), f"{self.train.route} needs a backbone: name one under model"))
+        if self.train.route != "scratch" and backbone is not None and backbone.aux_heads:
+            message = f"help a network to learn from its first epoch; got route {self.train.route}"
+            found.append((("model", "backbone", "aux_heads"), f"{message}, set scratch or leave them out"))
         if backbone is not None and backbone.name is not None and self.data.scale != "none":
             message = f"must be none: {backbone.name} has its own way of scaling images, which the model does itself"
             found.append((("data", "scale"), f"{message}; got {self.data.scale!r}"))

@@ -43,6 +43,8 @@ class BackboneSpec(Part):
             all make one vector. All but the classifier if None, of a saved model all but its last layer.
         size: images are resized to this height and width, bilinearly; as they are if None.
         pooling: of its last feature map over height and width: `avg`, `max` or `none`.
+        aux_heads: whether GoogLeNet's auxiliary classifiers learn beside the head, in training alone, with the weights
+            that its card says; for `weights: none`.
     """
 
     first: ClassVar[str] = "name"
@@ -52,6 +54,7 @@ class BackboneSpec(Part):
     layer: str | list[str] | None = None
     size: Size | None = None
     pooling: Literal["avg", "max", "none"] = "avg"
+    aux_heads: bool = False
 
     @model_validator(mode="before")
     @classmethod
@@ -64,6 +67,11 @@ class BackboneSpec(Part):
             raise ValueError("needs either name, of a network of the zoo, or model, a path to .keras")
         if self.model is not None and ("weights" in self.model_fields_set or self.size is not None):
             raise ValueError("a saved model has its own weights and input size; leave weights and size out")
+        if self.aux_heads and (self.name is None or self.weights != "none" or self.layer is not None):
+            raise ValueError(
+                "aux_heads learn with a whole network of the zoo from its first epoch: give its name and "
+                "weights: none, and leave layer out"
+            )
         return self
 
     @classmethod
@@ -76,8 +84,9 @@ class BackboneSpec(Part):
 
     @model_serializer(mode="wrap")
     def _write(self, handler: Any) -> dict[str, Any]:
-        kept = ("model", "layer", "pooling") if self.name is None else ("name", "weights", "layer", "size", "pooling")
-        return {key: value for key, value in handler(self).items() if key in kept and value is not None}
+        left_out = ("weights", "size") if self.model is not None else ()
+        written = {key: value for key, value in handler(self).items() if key not in left_out and value is not None}
+        return {key: value for key, value in written.items() if key != "aux_heads" or value}
 
 
 class ModelSpec(Part):

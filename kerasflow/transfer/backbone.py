@@ -35,14 +35,18 @@ def load_network(path: str | Path) -> keras.Model:
     return network
 
 
-def backbone_for(spec: BackboneSpec, shape: tuple[Any, ...], where: Where) -> keras.Model:
-    """The network up to its last layer that is kept, as a model called `backbone`.
+def backbone_for(
+    spec: BackboneSpec, shape: tuple[Any, ...], where: Where, n_outputs: Any = None, task: Any = "classification"
+) -> keras.Model:
+    """The network up to its last layer that is kept, as a model called `backbone`; its auxiliary heads, where they are
+    asked for, are outputs behind the first.
 
     Of several layers it gives one vector: what each gives, pooled or flattened, one behind the other.
 
     Args:
         shape: of a sample that it takes.
         where: names the place of a path below the model, for errors.
+        n_outputs, task: of auxiliary heads, see `build`.
 
     Raises:
         BuildError: there is no such network or layer, or it takes other samples.
@@ -50,7 +54,7 @@ def backbone_for(spec: BackboneSpec, shape: tuple[Any, ...], where: Where) -> ke
     """
     import keras
 
-    network = _saved(spec.model, shape, where) if spec.model else _of_the_zoo(spec, shape, where)
+    network = _saved(spec.model, shape, where) if spec.model else _of_the_zoo(spec, shape, where, n_outputs, task)
     if spec.layer is None:
         output = network.layers[-2].output if spec.model else network.output
         return keras.Model(network.inputs, output, name="backbone")
@@ -65,12 +69,18 @@ def backbone_for(spec: BackboneSpec, shape: tuple[Any, ...], where: Where) -> ke
     return keras.Model(network.inputs, tensors[0], name="backbone")
 
 
-def _of_the_zoo(spec: BackboneSpec, shape: tuple[Any, ...], where: Where) -> Any:
+def _of_the_zoo(spec: BackboneSpec, shape: tuple[Any, ...], where: Where, n_outputs: Any, task: Any) -> Any:
     from kerasflow import zoo
 
     weights = None if spec.weights == "none" else spec.weights
+    heads: dict[str, Any] = {}
+    if spec.aux_heads:
+        if not isinstance(n_outputs, int) or not isinstance(task, str):
+            raise BuildError(f"{where(('backbone', 'aux_heads'))}: learn what one head learns; pass its n_outputs")
+        activation = {"regression": "linear", "multilabel": "sigmoid"}.get(task, "softmax")
+        heads = {"aux_heads": True, "classes": n_outputs, "classifier_activation": activation}
     try:
-        return zoo.load(str(spec.name), weights=weights, input_shape=shape, include_top=False)
+        return zoo.load(str(spec.name), weights=weights, input_shape=shape, include_top=False, **heads)
     except BuildError as error:
         raise BuildError(f"{where(('backbone',))}: {error}") from error
 

@@ -8,14 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from kerasflow.errors import Fault, SpecError
 from kerasflow.secrecy import without_password
 from kerasflow.spec.base import Part
 from kerasflow.spec.data import DataSpec
-from kerasflow.spec.document import Document, DocumentPath, dotted, open_document, split_path
+from kerasflow.spec.document import Document, DocumentPath, as_yaml, dotted, open_document, split_path
 from kerasflow.spec.faults import Found, refuse, short, spec_error
 from kerasflow.spec.model import ModelSpec
 from kerasflow.spec.overriding import override
@@ -100,7 +99,7 @@ class ExperimentSpec(Part):
 
     def to_yaml(self) -> str:
         """The same as YAML text."""
-        return yaml.safe_dump(self.to_document(), sort_keys=False, width=110, default_flow_style=None)
+        return as_yaml(self.to_document())
 
     def without_password(self) -> ExperimentSpec:
         """The same with `***` for who may enter the tracking store, to be written down."""

@@ -19,6 +19,8 @@ Make = Callable[[int], tuple[Any, dict[str, str]]]  # for a number of epochs, an
 
 
 def _kerasflow(epochs: int) -> tuple[Any, dict[str, str]]:
+    import tensorflow  # noqa: F401
+
     from kerasflow import KerasClassifier
 
     names = {"rate": "learning_rate", "units": "hidden_layer_sizes", "batch_size": "batch_size"}

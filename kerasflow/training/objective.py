@@ -21,13 +21,11 @@ class Share:
 
     Attributes:
         numerator: S_m, a scalar tensor; differentiable.
-        divisor: D_m, a scalar tensor.
-        of_samples: whether D_m is the share of the window's samples, known beforehand.
+        divisor: D_m, a scalar tensor; None of the share that is whole once the window's samples are summed.
     """
 
     numerator: Any
     divisor: Any
-    of_samples: bool = False
 
 
 def shares(
@@ -42,8 +40,8 @@ def shares(
 ) -> list[Share]:
     """The cost of a micro-batch as parts to be summed over the window; the window's cost is the sum of their quotients.
 
-    Parts whose divisor over the window is known beforehand are folded into the first share, whose divisor is 1 over the
-    window; each loss whose divisor only the forward pass knows (masks, weighted means) has a share of its own.
+    Parts whose divisor over the window is known beforehand are folded into the first share, which has none; each loss
+    whose divisor only the forward pass knows (masks, weighted means) has a share of its own.
 
     Args:
         penalties: what layers added in this forward pass (`add_loss`, activity regularizers): means over the
@@ -58,24 +56,45 @@ def shares(
     """
     import tensorflow as tf
 
-    fraction = tf.cast(n_samples, "float64") / tf.cast(n_window, "float64")
-    known = [_wide(penalty) * tf.cast(fraction, _wide(penalty).dtype) for penalty in penalties]
+    split = n_samples is not n_window
+    fraction = tf.cast(n_samples, "float64") / tf.cast(n_window, "float64") if split else 1.0
+    known = [_times(_wide(penalty), fraction) for penalty in penalties]
     unknown = []
     for part in observe_losses(model, y, y_pred, sample_weight):
         check_compared(part)
-        weight = 1.0 if part.weight is None else part.weight
-        value = weight * tf.reduce_sum(_wide(part.value))
-        if n_samples is not n_window:
+        value = _times(_summed(_wide(part.value)), 1.0 if part.weight is None else part.weight)
+        if split:
             _check_splits(part)
         divisor = _divisor(part)
         if divisor is not None:
-            unknown.append(Share(value * tf.cast(divisor, value.dtype), divisor))
-        elif _is_sum(part):
-            known.append(value * tf.cast(sum_scale, value.dtype))
+            unknown.append(Share(_times(value, divisor), divisor))
         else:
-            known.append(value * tf.cast(fraction, value.dtype))
-    total = tf.add_n([tf.cast(value, known[0].dtype) for value in known]) if known else None
-    return ([Share(total, tf.cast(fraction, total.dtype), of_samples=True)] if total is not None else []) + unknown
+            known.append(_times(value, sum_scale if _is_sum(part) else fraction))
+    return folded([Share(value, None) for value in known] + unknown)
+
+
+def folded(parts: list[Share]) -> list[Share]:
+    """The same with all that need no divisor as one, for which one backward pass does."""
+    import tensorflow as tf
+
+    known = [part.numerator for part in parts if part.divisor is None]
+    total = [tf.add_n([tf.cast(value, known[0].dtype) for value in known])] if known else []
+    return [Share(value, None) for value in total] + [part for part in parts if part.divisor is not None]
+
+
+def _times(value: Any, factor: Any) -> Any:
+    """The product. A small model's update waits for each operation, also for one that changes nothing."""
+    import tensorflow as tf
+
+    if isinstance(factor, float):
+        return value if factor == 1.0 else value * factor
+    return value * tf.cast(factor, value.dtype)
+
+
+def _summed(value: Any) -> Any:
+    import tensorflow as tf
+
+    return value if value.shape.rank == 0 else tf.reduce_sum(value)
 
 
 def _wide(value: Any) -> Any:

@@ -21,6 +21,7 @@ from kerasflow.training.window import Batch
 from kerasflow.training.work import Work
 
 LEAST_SECONDS, MOST_SECONDS = 0.05, 0.5  # of a call
+WORTH_TWO_TRACES = 16  # windows of a pass: a size that is known saves a quarter of a small update, and costs 0.2 s once
 
 
 class Passes(Protocol):
@@ -157,8 +158,9 @@ class _Call:
 class _Resident:
     """Windows gathered from arrays that are copied to the device once.
 
-    Each call is given the order of a whole pass, and which of its windows to step. A graph steps windows of any number
-    of samples, if the window can; XLA compiles for one number, and for that of a pass's smaller last window again.
+    Each call is given the order of a whole pass, and which of its windows to step. Windows of one size are compiled for
+    it, and a pass's smaller last window is compiled again. A graph takes that one for one of any size, if the window
+    can, so that folds share a program whose lengths differ a little; and where windows are few, all of them.
     """
 
     def __init__(self, work: Work, data: Arrays, compiler: Compiler, name: Hashable) -> None:
@@ -175,7 +177,8 @@ class _Resident:
         self.order: Any = None
         kinds = keras.tree.map_structure(lambda leaf: spec_of(leaf, not self.xla), self.rows)
         specs = (kinds, _integers(self.capacity if self.xla else None), _integers(3))
-        sizes = self.size, "any" if self.any_size else self.tail
+        self.few = data.in_a_pass < WORTH_TWO_TRACES
+        sizes = self.size, ("any", self.few) if self.any_size else self.tail
         self.program = self.call.program((name, *sizes), self._windows, specs, data.batch.x)
 
     def begin(self, epoch: int, window: int = 0, totals: np.ndarray | None = None) -> None:
@@ -199,7 +202,12 @@ class _Resident:
         return stop - start
 
     def _next(self) -> None:
-        self.done, self.order = 0, self._on_device(self.segments[0].rows) if self.segments else None
+        import tensorflow as tf
+
+        self.done, self.order = 0, None
+        if self.segments:
+            rows = self.segments[0].rows
+            self.order = tf.constant(np.pad(rows, (0, self.capacity - len(rows))) if self.xla else rows)
 
     def _windows(self, totals: Any, rows: Any, order: Any, cut: Any) -> tuple[tuple[()], Any]:
         """Windows `start` to `stop` of the first `n` samples in this order, by `cut`, which is `(start, stop, n)`."""
@@ -219,12 +227,13 @@ class _Resident:
             goes_on = self.call.work.goes_on
             return _repeat(start, stop, lambda index, totals: step(index, totals, size(index)), totals, goes_on)
 
-        if self.any_size:
+        if self.any_size and self.few:
             return (), repeat(start, stop, lambda index: tf.minimum(self.size, n - index * self.size), totals)
         whole = n // self.size
         totals = repeat(start, tf.minimum(stop, whole), lambda _: self.size, totals)
         if self.tail:  # a shape of its own: padding would enter BatchNorm's statistics
-            totals = repeat(tf.maximum(start, whole), stop, lambda _: self.tail, totals)
+            tail = n - whole * self.size if self.any_size else self.tail
+            totals = repeat(tf.maximum(start, whole), stop, lambda _: tail, totals)
         return (), totals
 
     def _on_device(self, leaf: Any) -> Any:

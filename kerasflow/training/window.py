@@ -14,7 +14,7 @@ from kerasflow.training.keras_internals import (
     shared_work_once,
     state_variables,
 )
-from kerasflow.training.objective import shares, weight_penalties
+from kerasflow.training.objective import folded, shares, weight_penalties
 
 
 class Batch(NamedTuple):
@@ -30,7 +30,7 @@ class Sums(NamedTuple):
 
     Attributes:
         gradients: for each share of the cost, the gradients of its numerator by variable (None where not connected).
-        numerators, divisors: of each share, summed.
+        numerators, divisors: of each share, summed; a divisor is None where there is nothing to divide by.
         seeds: states of the random generators, which go on with every micro-batch.
         moving: for each BatchNormalization, sums over samples of (moving mean, moving variance, squared shift of the
             mean).
@@ -124,7 +124,7 @@ class Window:
         """Steps every variable that a window moves, once; gives what `train` does."""
         import tensorflow as tf
 
-        quotients = [n / d for n, d in zip(sums.numerators, self._totals(sums), strict=True)]
+        quotients = [_over(n, d) for n, d in zip(sums.numerators, self._totals(sums), strict=True)]
         gradients = self._combine(sums)
         cost = tf.add_n(quotients) if quotients else tf.constant(0.0)
         with tf.GradientTape() as tape:
@@ -162,7 +162,10 @@ class Window:
         parts = shares(self.model, batch.y, y_pred, batch.weight, scope.losses, n, n, scale)
         self.model.compute_metrics(batch.x, batch.y, y_pred, sample_weight=batch.weight)
         penalties = weight_penalties(self.variables)
-        sums = [(part.numerator, part.divisor, samples if part.of_samples else 1.0) for part in parts]
+        sums = [
+            (part.numerator, 1.0, samples) if part.divisor is None else (part.numerator, part.divisor, 1.0)
+            for part in parts
+        ]
         sums += [(penalty, 1.0, samples) for penalty in penalties]
         numerators = [tf.cast(numerator, tf.float64) * weight for numerator, _, weight in sums]
         divisors = [tf.cast(divisor, tf.float64) * weight for _, divisor, weight in sums]
@@ -224,8 +227,8 @@ class Window:
             y_pred, *others = outputs if self.weights else [outputs]
             parts = shares(self.model, batch.y, y_pred, batch.weight, scope.losses, n, n_window)
             for weight, other in zip(self.weights, others, strict=True):
-                mine = shares(self.model, batch.y, other, batch.weight, [], n, n_window)
-                parts += [replace(part, numerator=weight * part.numerator) for part in mine]
+                own = shares(self.model, batch.y, other, batch.weight, [], n, n_window)
+                parts = folded([*parts, *(replace(part, numerator=weight * part.numerator) for part in own)])
             scaled = [self.model.optimizer.scale_loss(part.numerator) for part in parts]
         self._check_weights_stand_still(scope)
         gradients = [self._gradient(tape, value) for value in scaled]
@@ -235,7 +238,7 @@ class Window:
             value = scope.get_current_value(variable)
             return tf.convert_to_tensor(variable.value) if value is None else value
 
-        sums = Sums(
+        mine = Sums(
             gradients,
             [part.numerator for part in parts],
             [part.divisor for part in parts],
@@ -244,17 +247,17 @@ class Window:
             [scope.get_current_value(v) for v in self.others],
         )
         if before is None:
-            return sums
+            return mine
         return Sums(
             [
                 [_plus(a, b) for a, b in zip(g, h, strict=True)]
-                for g, h in zip(before.gradients, sums.gradients, strict=True)
+                for g, h in zip(before.gradients, mine.gradients, strict=True)
             ],
-            [a + b for a, b in zip(before.numerators, sums.numerators, strict=True)],
-            [a + b for a, b in zip(before.divisors, sums.divisors, strict=True)],
-            sums.seeds,
-            [tuple(a + b for a, b in zip(x, y, strict=True)) for x, y in zip(before.moving, sums.moving, strict=True)],
-            sums.others,
+            [a + b for a, b in zip(before.numerators, mine.numerators, strict=True)],
+            [_plus(a, b) for a, b in zip(before.divisors, mine.divisors, strict=True)],
+            mine.seeds,
+            [tuple(a + b for a, b in zip(x, y, strict=True)) for x, y in zip(before.moving, mine.moving, strict=True)],
+            mine.others,
         )
 
     def _check_weights_stand_still(self, scope: Any) -> None:
@@ -275,15 +278,16 @@ class Window:
     def _totals(self, sums: Sums) -> list[Any]:
         import tensorflow as tf
 
-        return [tf.where(d > 0, tf.cast(d, n.dtype), 1) for n, d in zip(sums.numerators, sums.divisors, strict=True)]
+        return [
+            None if d is None else tf.where(d > 0, tf.cast(d, n.dtype), 1)
+            for n, d in zip(sums.numerators, sums.divisors, strict=True)
+        ]
 
     def _combine(self, sums: Sums) -> list[Any]:
         """The gradient of the window's cost: each share's gradient over its divisor."""
-        import tensorflow as tf
-
         combined: list[Any] = [None] * len(self.variables)
         for gradients, total in zip(sums.gradients, self._totals(sums), strict=True):
-            divided = [None if g is None else g / tf.cast(total, g.dtype) for g in gradients]
+            divided = [None if g is None else _over(g, total) for g in gradients]
             combined = [_plus(a, b) for a, b in zip(combined, divided, strict=True)]
         return combined
 
@@ -345,5 +349,11 @@ def _cut(leaf: Any, start: Any, size: Any) -> Any:
 
 
 def _plus(a: Any, b: Any) -> Any:
-    """The sum of two gradients, either of which may be absent."""
+    """The sum of two tensors, either of which may be absent."""
     return b if a is None else a if b is None else a + b
+
+
+def _over(value: Any, divisor: Any) -> Any:
+    import tensorflow as tf
+
+    return value if divisor is None else value / tf.cast(divisor, value.dtype)

@@ -88,10 +88,12 @@ class Training:
 
         cost, norm = self.window.train(batch)
         n = tf.cast(length(batch.x), tf.float64)
-        made = tf.math.is_finite(norm) | (not hasattr(self.model.optimizer, "inner_optimizer"))
-        norm = tf.where(made, tf.cast(norm, tf.float64), 0.0)
-        one = tf.constant(1.0, tf.float64)
-        return totals + tf.stack(Totals(tf.cast(cost, tf.float64) * n, n, norm, tf.cast(made, tf.float64), one))
+        norm, one = tf.cast(norm, tf.float64), tf.constant(1.0, tf.float64)
+        made = one
+        if hasattr(self.model.optimizer, "inner_optimizer"):  # scales losses, and leaves updates out that overflow
+            finite = tf.math.is_finite(norm)
+            norm, made = tf.where(finite, norm, 0.0), tf.cast(finite, tf.float64)
+        return totals + tf.stack(Totals(tf.cast(cost, tf.float64) * n, n, norm, made, one))
 
     def goes_on(self, totals: Any) -> Any:
         import tensorflow as tf

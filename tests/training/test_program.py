@@ -72,6 +72,14 @@ def test_a_graph_serves_another_number_of_whole_windows(traces):
     assert len(traces) == 1
 
 
+@pytest.mark.parametrize("batch_size", [32, 3])
+def test_a_graph_serves_folds_whose_last_windows_differ(traces, batch_size):
+    kf.fit(model(), *samples(0, 97), batch_size=batch_size, verbose=0)  # few windows in a pass, and many
+    first = len(traces)
+    kf.fit(model(), *samples(0, 98), batch_size=batch_size, verbose=0)
+    assert len(traces) == first > 0
+
+
 def test_xla_serves_folds_of_nearly_one_size(traces):
     for n in (1200, 1216):
         kf.fit(model(), *samples(0, n), batch_size=16, verbose=0, engine="xla")

@@ -117,7 +117,7 @@ class TrackingCallback(keras.callbacks.Callback):
         row["seconds"] = time.perf_counter() - self._began
         self._rows.append(row)
         self._tracker.epoch(row)
-        if self._system is not None and (taken := self._system()):
+        if self._system is not None and (taken := self._system(number)):
             self._tracker.log_metrics(taken, number)
 
     def on_train_end(self, logs: Any = None) -> None:
@@ -126,6 +126,8 @@ class TrackingCallback(keras.callbacks.Callback):
         stopped = "a callback stopped it" if self.model.stop_training else "all epochs are completed"
         reason = f"{stopped}, after epoch {self._rows[-1]['epoch'] if self._rows else 0}"
         history = History(self._rows, reason, best_epoch=_best_epoch(self._rows))
+        if self._system is not None and self._rows and (taken := self._system.last(self._rows[-1]["epoch"])):
+            tracker.log_metrics(taken, self._rows[-1]["epoch"])
         best = {f"best/{key.replace('/', '_')}": value for key, value in metrics_of(history.best).items()}
         tracker.log_metrics({"best/epoch": float(history.best_epoch)} | _chosen(best), 0)
         tracker.set_tags({"stop_reason": history.stop_reason})

@@ -150,7 +150,7 @@ class Record:
     def epoch(self, row: dict[str, Any]) -> None:
         """An epoch's row of the history."""
         self.tracker.epoch(row)
-        if self.system is not None and (taken := self.system()):
+        if self.system is not None and (taken := self.system(row["epoch"])):
             self.tracker.log_metrics(taken, row["epoch"])
 
     def end(self, trainer: Training, model: keras.Model, history: History, metrics: dict[str, float]) -> None:
@@ -160,6 +160,8 @@ class Record:
         from kerasflow.signature import signature_of
 
         folder, data, spec, tracker = self.tracker.folder, self.data, self.spec, self.tracker
+        if self.system is not None and history.rows and (taken := self.system.last(history.rows[-1]["epoch"])):
+            tracker.log_metrics(taken, history.rows[-1]["epoch"])
         with folder.writing("model.keras") as path:
             model.save(path)
         folder.write_json("metrics.json", metrics)

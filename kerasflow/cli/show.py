@@ -65,6 +65,8 @@ def show_rerun(found: RerunResult) -> None:
         _line("compared", "the first run did not finish, so there is nothing to compare with")
         return
     title = "the same to the bit" if found.same else "NOT the same"
+    if found.changed:
+        title = f"changed: {'; '.join(found.changed)}: the numbers are this run's own"
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
     table.add_column("at the end")
     for column in ("then", "now"):

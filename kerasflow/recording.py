@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kerasflow.errors import TrackingError
-from kerasflow.tracking.record import DIGEST_TAG, params_of
+from kerasflow.tracking.record import params_of
 
 if TYPE_CHECKING:
     import keras
@@ -183,10 +183,6 @@ class Record:
         folder.set_status("FINISHED", history.stop_reason)
 
     def _keep(self, *names: str) -> None:
-        """Files of the folder become artifacts, with their digests as tags: who changes a file cannot change those."""
-        from kerasflow.tracking.folder import digest_of
-
-        paths = {name: self.tracker.folder.path(name) for name in names}
-        for path in paths.values():
-            self.tracker.log_artifact(path)
-        self.tracker.set_tags({f"{DIGEST_TAG}{name}": digest_of(path) for name, path in paths.items()})
+        """Files of the folder become artifacts."""
+        for name in names:
+            self.tracker.log_artifact(self.tracker.folder.path(name))

@@ -55,7 +55,7 @@ def per_update(contender: Contender, turn: int) -> Reading:
 
 
 def per_epoch(contender: Contender, turn: int) -> Reading:
-    """Seconds for each epoch after a fit's first one, whatever else happens in it."""
+    """Seconds for each epoch after a fit's first one, with whatever else happens until all of it is done."""
     fit = _same(contender)
     marks: list[_Instant] = []
     engine = fit(1 + contender.epochs, lambda: marks.append(_now()))

@@ -36,7 +36,10 @@ def _recorded(job: Job, seed: int, store: str) -> Fit:
                 if mark is not None:
                     mark()
 
-            return train(epochs, ended)
+            engine = train(epochs, ended)
+        if mark is not None:
+            mark()  # MLflow has been told all
+        return engine
 
     return fit
 

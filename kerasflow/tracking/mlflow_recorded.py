@@ -46,8 +46,7 @@ def _content(run: Run, uri: str, name: str) -> bytes:
 
     place = add_databricks_profile_info_to_artifact_uri(run.info.artifact_uri, uri)  # type: ignore[no-untyped-call]
     repository: Any = get_artifact_repository(place, tracking_uri=uri)
-    repository.thread_pool = InContext(max_workers=1)
-    with tempfile.TemporaryDirectory() as aside:
+    with tempfile.TemporaryDirectory() as aside, InContext(max_workers=1) as repository.thread_pool:
         wanted = Path(aside).resolve() / name
         given = Path(repository.download_artifacts(name, aside))
         if given.resolve() != wanted or wanted.is_symlink() or not wanted.is_file():

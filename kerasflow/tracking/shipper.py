@@ -16,8 +16,9 @@ from kerasflow.tracking.delivery import Delivery, delivering
 from kerasflow.tracking.store_uri import is_reachable, sqlite_file
 
 SECONDS_BETWEEN = 1.0
-SHARE = 0.01
-"""Of the time at most that a delivery takes, so that it costs a training on the same cores no more."""
+SHARE = 0.015
+"""Of a core that deliveries take, so that they cost a training no more: MLflow's SQLite store takes that for epochs of
+50 ms. To wait longer saves nothing, and leaves the rest to the run's end, where somebody waits for it."""
 LONGEST_PAUSE = 30.0
 SECONDS_AT_THE_END = 5.0
 SECONDS_FOR_A_FILE = 60.0
@@ -44,7 +45,7 @@ class Shipper(threading.Thread):
         if time.monotonic() - self._failed_at > SECONDS_AT_THE_END:
             self.fault = None
         self._ends = threading.Event()
-        self._told = self._away = False
+        self._begun = self._told = self._away = False
 
     def run(self) -> None:
         while True:
@@ -59,12 +60,14 @@ class Shipper(threading.Thread):
         pause = 0.0 if self.fault is None else SECONDS_AT_THE_END
         due, sign = time.monotonic() + pause, time.monotonic() + SECONDS_BETWEEN_SIGNS
         while not self._ends.wait(min(pause, SECONDS_BETWEEN)):
-            began = time.monotonic()
+            began, worked = time.monotonic(), time.thread_time()
             if self._came_back():
                 due, pause = began, 0.0
             if began >= due:
+                first = not self._begun  # MLflow is imported in it, which says nothing of those to come
                 self._deliver()
-                pause = self._pause(time.monotonic() - began, pause)
+                cost = 0.0 if first else max((time.thread_time() - worked) / SHARE, time.monotonic() - began)
+                pause = self._pause(cost, pause)
                 due = time.monotonic() + pause
             self.journal.settle()
             if time.monotonic() >= sign and not self._ends.is_set():
@@ -99,7 +102,7 @@ class Shipper(threading.Thread):
 
     def _deliver(self) -> None:
         try:
-            self.delivery()
+            self._begun |= self.delivery() > 0
             self.fault = None
             _LAST_FAULTS.pop(self.delivery.store, None)
         except NotYetError as error:
@@ -112,11 +115,16 @@ class Shipper(threading.Thread):
                 with suppress(UserWarning):  # who makes warnings errors is not to lose this thread
                     warnings.warn(f"MLflow is told later, all is in the run folder: {error}", stacklevel=2)
 
-    def _pause(self, took: float, before: float) -> float:
+    def _pause(self, cost: float, before: float) -> float:
+        """Seconds until the next delivery.
+
+        Args:
+            cost: as many as the last one asks for: its share of a core, and as long a rest for a slow server.
+            before: the pause before it.
+        """
         if isinstance(self.fault, NotYetError):
             return SECONDS_BETWEEN
-        wanted = took / SHARE if self.fault is None else 2 * before
-        return min(max(wanted, SECONDS_BETWEEN), LONGEST_PAUSE)
+        return min(max(cost if self.fault is None else 2 * before, SECONDS_BETWEEN), LONGEST_PAUSE)
 
 
 @contextmanager

@@ -239,6 +239,7 @@ def _complete(record: Record, model: keras.Model, trainer: Training, spent: floa
         data.train.y,
         validation=held_out(data),
         on_epoch=record.epoch,
+        on_update=record.update if record.spec.track.updates else None,
         checkpoints=_checkpoints(folder),
     )
     seconds = time.perf_counter() - began

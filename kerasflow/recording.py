@@ -153,6 +153,10 @@ class Record:
         if self.system is not None and (taken := self.system(row["epoch"])):
             self.tracker.log_metrics(taken, row["epoch"])
 
+    def update(self, number: int, cost: float) -> None:
+        """The cost of one update's window; of those that a resumed run makes again, a store keeps the first."""
+        self.tracker.log_metrics({"update/loss": cost}, number)
+
     def end(self, trainer: Training, model: keras.Model, history: History, metrics: dict[str, float]) -> None:
         """The trained model, its numbers and figures; the run is FINISHED then."""
         from kerasflow.figures import draw

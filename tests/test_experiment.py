@@ -186,3 +186,23 @@ def test_nothing_is_written_for_what_cannot_be(tmp_path, monkeypatch, changes, e
         kf.run(iris(track={"uri": "auto"}), changes, verbose=0)
     assert "\n" not in str(refused.value)
     assert untouched(tmp_path)
+
+
+def test_every_update_is_a_point_where_that_is_asked_for(tmp_path) -> None:
+    spec = {
+        "experiment": "updates",
+        "data": {"source": {"sklearn": "iris"}, "split": {"test": 0.2, "validation": 0}},
+        "model": {"layers": [{"dense": 4}, "head"]},
+        "train": {"epochs": 3, "batch_size": 32, "metrics": []},
+        "track": {"uri": f"sqlite:///{tmp_path / 'mlflow.db'}", "updates": True},
+    }
+    result = kf.run(spec, root=tmp_path / "runs", verbose=0)
+    points = MlflowClient(result.store).get_metric_history(result.run_id, "update/loss")
+    points.sort(key=lambda point: point.step)
+    assert [point.step for point in points] == list(range(1, result.history.updates + 1))
+    sizes = [32, 32, 32, 24]  # of 120 samples
+    costs = np.reshape([point.value for point in points], (3, 4))
+    np.testing.assert_allclose(costs @ sizes / 120, [row["loss"] for row in result.history.rows], rtol=1e-6)
+    plain = kf.run(spec | {"track": {"uri": "none"}}, root=tmp_path / "plain", verbose=0)
+    for a, b in zip(result.model.get_weights(), plain.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)

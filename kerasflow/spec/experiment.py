@@ -30,10 +30,13 @@ class TrackSpec(Part):
         uri: MLflow's tracking store, such as `sqlite:///mlflow.db` or `http://host:5000`; `none` records in the run
             folder alone; `auto` is MLFLOW_TRACKING_URI where that is set, else `sqlite:///mlflow.db`.
         system_metrics: whether the machine's load and memory are curves, too.
+        updates: whether the cost of each update's window is a curve, too, `update/loss` by updates; each update is a
+            call of its own then, which takes longer.
     """
 
     uri: Annotated[str, Field(min_length=1)] = "auto"
     system_metrics: bool = True
+    updates: bool = False
 
 
 class ExperimentSpec(Part):

@@ -15,7 +15,7 @@ class Points(NamedTuple):
 
     Attributes:
         metrics: values by name, such as `val/loss`; NaN and infinities are allowed.
-        step: epochs completed, from 1.
+        step: epochs completed, from 1; of curves named `update/...`, updates.
         at: when, in milliseconds since 1970; now if not given.
     """
 

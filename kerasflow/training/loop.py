@@ -82,12 +82,18 @@ class Running(NamedTuple):
 
 
 def train(
-    model: Any, data: Feed, validation: Feed | None, settings: Settings, on_epoch: Callable[[Row], None] | None = None
+    model: Any,
+    data: Feed,
+    validation: Feed | None,
+    settings: Settings,
+    on_epoch: Callable[[Row], None] | None = None,
+    on_update: Callable[[int, float], None] | None = None,
 ) -> History:
     """Trains a compiled model.
 
     Args:
         on_epoch: called with each row as it is finished.
+        on_update: called after each update with its number, from 1, and its window's cost.
 
     Raises:
         TrainingError: the model, its loss and the data do not fit together, or a rule watches what is not there.
@@ -95,7 +101,7 @@ def train(
     devices = devices_for(settings.strategy)
     prepare(model, data, validation, settings.stop, settings.callbacks)
     with devices.holding(model):
-        return _Loop(model, data, validation, settings, on_epoch, devices).run()
+        return _Loop(model, data, validation, settings, on_epoch, on_update, devices).run()
 
 
 class _Loop:
@@ -106,12 +112,13 @@ class _Loop:
         validation: Feed | None,
         settings: Settings,
         on_epoch: Callable[[Row], None] | None,
+        on_update: Callable[[int, float], None] | None,
         devices: Devices,
     ) -> None:
         import keras
 
         self.model, self.data, self.validation, self.settings = model, data, validation, settings
-        self.on_epoch, self.devices = on_epoch, devices
+        self.on_epoch, self.on_update, self.devices = on_epoch, on_update, devices
         self.stop_rules = [*settings.stop, rules.Divergence()]
         accumulation = settings.micro_batch_size, settings.batch_norm
         window = (
@@ -123,9 +130,8 @@ class _Loop:
         self.callbacks = keras.callbacks.CallbackList(
             [*settings.callbacks, last], model=model, epochs=settings.epochs, steps=data.windows, verbose=0
         )
-        self.one_by_one = overridden(
-            self.callbacks, "on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end"
-        )
+        wanted = "on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end"
+        self.one_by_one = devices.any(on_update is not None) or overridden(self.callbacks, *wanted)
         devices.check_same("windows, samples, seed and epochs", (data.windows or 0, *_size(data), settings.epochs))
         self.saved = devices.any(settings.checkpoints is not None)
         self.state = settings.checkpoints.load() if settings.checkpoints else None
@@ -232,16 +238,20 @@ class _Loop:
         windows, before, seconds = self.running
         started = time.perf_counter() - seconds
         self.passes.begin(index, windows, before)
+        totals = Totals(*(np.zeros(len(Totals._fields)) if before is None else np.asarray(before)))
         goes_on = True
         with progress.epoch(index + 1, self.data.windows) as moved:
             while goes_on and not self.passes.finished() and not self.model.stop_training:
                 if self.one_by_one:
                     callbacks.on_train_batch_begin(windows)
                 self.pace.advance(self.passes)
-                totals = self._totals()
+                last, totals = totals, self._totals()
                 stepped, windows = int(totals.windows) - windows, int(totals.windows)
                 goes_on = bool(np.isfinite(totals.cost)) or isinstance(self.window, OwnStep)
                 self.updates += stepped
+                if self.on_update is not None and stepped and self.devices.is_chief:
+                    cost = (totals.cost - last.cost) / (totals.samples - last.samples)
+                    self.on_update(self.settings.initial_updates + self.updates, float(cost))
                 if self.one_by_one and stepped:
                     callbacks.on_train_batch_end(windows - 1, self._logs())
                 moved(stepped)

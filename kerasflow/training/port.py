@@ -33,6 +33,7 @@ class Training(Protocol):
         *,
         validation: Any = None,
         on_epoch: Callable[[Row], None] | None = None,
+        on_update: Callable[[int, float], None] | None = None,
         checkpoints: Checkpoints | None = None,
     ) -> History: ...
 

@@ -108,6 +108,7 @@ class Trainer:
         sample_weight: Any = None,
         class_weight: Mapping[int, float] | None = None,
         on_epoch: Callable[[Row], None] | None = None,
+        on_update: Callable[[int, float], None] | None = None,
         checkpoints: str | os.PathLike[str] | Checkpoints | None = None,
     ) -> History:
         """Compiles the model and trains it in place.
@@ -121,6 +122,8 @@ class Trainer:
             sample_weight: weight of each sample's loss, `(n_samples,)`.
             class_weight: weight by class index.
             on_epoch: called with each row of the history as it is finished.
+            on_update: called after each update with its number, from 1, and the cost of its window; each is a call of
+                the device of its own then, which takes longer.
             checkpoints: a folder of its own for this training, which is saved there as it goes. If one is saved there
                 already, it goes on from there, and ends in the same bits as if it had not been interrupted. A
                 dataset must be made anew for that, as it was made then.
@@ -131,7 +134,7 @@ class Trainer:
         self.compile(model)
         data = feed(x, y, sample_weight, batch_size=self.batch_size, seed=self.seed, class_weight=class_weight)
         settings = replace(self.settings, checkpoints=as_checkpoints(checkpoints))
-        return train(model, data, as_validation(validation, self.evaluation_batch), settings, on_epoch)
+        return train(model, data, as_validation(validation, self.evaluation_batch), settings, on_epoch, on_update)
 
     def check(self, model: Any, x: Any, y: Any = None, *, validation: Any = None) -> None:
         """Compiles the model and passes a few samples through it, its loss and its metrics; trains nothing.

@@ -146,6 +146,7 @@ class FeatureTrainer:
         *,
         validation: Any = None,
         on_epoch: Callable[[Row], None] | None = None,
+        on_update: Any = None,
         checkpoints: Any = None,
     ) -> History:
         """Fits the classifier.
@@ -155,6 +156,7 @@ class FeatureTrainer:
             x, y: arrays; y are class indices, or numbers.
             validation: `(x, y)`, scored.
             on_epoch: called with the one row that there is.
+            on_update: not called; nothing is updated.
             checkpoints: not needed; what was interrupted begins again.
 
         Raises:

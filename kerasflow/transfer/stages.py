@@ -171,6 +171,7 @@ class StagedTrainer:
         validation: Any = None,
         sample_weight: Any = None,
         on_epoch: Callable[[Row], None] | None = None,
+        on_update: Callable[[int, float], None] | None = None,
         checkpoints: str | os.PathLike[str] | Checkpoints | None = None,
     ) -> History:
         """Trains the model in place.
@@ -181,6 +182,7 @@ class StagedTrainer:
             validation: `(x, y)` or `(x, y, sample_weight)`, or a dataset of such batches.
             sample_weight: `(n_samples,)`, what each sample counts in the cost.
             on_epoch: called with each row as it is finished.
+            on_update: as for `kf.Trainer.fit`; updates are counted on across stages.
             checkpoints: a folder, or `Checkpoints`, that a later call with the same arguments goes on from.
 
         Returns:
@@ -193,7 +195,8 @@ class StagedTrainer:
             for one in self.trainer.settings.callbacks:
                 if isinstance(one, Probe):
                     watched.enter_context(one.watching(model))
-            return self._fit(model, x, y, validation, sample_weight, on_epoch, as_checkpoints(checkpoints))
+            told = {"on_epoch": on_epoch, "on_update": on_update}
+            return self._fit(model, x, y, validation, sample_weight, told, as_checkpoints(checkpoints))
 
     def _fit(
         self,
@@ -202,7 +205,7 @@ class StagedTrainer:
         y: Any,
         validation: Any,
         sample_weight: Any,
-        on_epoch: Callable[[Row], None] | None,
+        told: dict[str, Any],
         saved: Checkpoints | None,
     ) -> History:
         whole, stops = History(), []
@@ -227,7 +230,7 @@ class StagedTrainer:
             )
             self.trainer.compile(part, optimizer)
             data = feed(inputs, y, sample_weight, batch_size=self.trainer.batch_size, seed=self.trainer.seed)
-            history = train(part, data, as_validation(held_out, self.trainer.evaluation_batch), settings, on_epoch)
+            history = train(part, data, as_validation(held_out, self.trainer.evaluation_batch), settings, **told)
             stops.append(f"stage {number}: {history.stop_reason}")
             whole = replace(history, rows=[*whole.rows, *history.rows])
             if history.stop.get("rule") in ("divergence", "callback", "deadline"):

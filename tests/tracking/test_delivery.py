@@ -67,6 +67,19 @@ def told(*words: str) -> Iterator[None]:
     assert all(word in text and "\n" not in text for text in found for word in words), found
 
 
+def test_ten_thousand_points_of_a_curve_are_there_within_ten_seconds(begun, store) -> None:
+    tracker = begun()
+    for update in range(1, 10_001):
+        tracker.log_metrics({"update/loss": 1 / update}, update)
+    run = end(tracker)
+    began = time.process_time()
+    delivery_to(run, store)()
+    assert time.process_time() - began < 10  # about 1 s
+    with sqlite3.connect(store.removeprefix("sqlite:///")) as database:
+        (found,) = database.execute("select count(*) from metrics where key = 'update/loss'").fetchone()
+    assert found == 10_000
+
+
 def test_what_a_store_always_refuses_is_left_out_and_told_once(begun, store, tmp_path) -> None:
     tracker = begun()
     tracker.log_dataset("n" * 600, "ab" * 32, "train", {"rows": 1})  # MLflow takes names of 500 characters

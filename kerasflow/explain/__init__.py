@@ -13,13 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 # Loaded when first used, so that one question does not load the answers to all.
 _HOME = {
+    "Cost": "costs",
     "Trace": "trace",
+    "cost": "costs",
     "forward": "trace",
 }
 
 __all__ = sorted(_HOME)
 
 if TYPE_CHECKING:
+    from kerasflow.explain.costs import Cost as Cost
+    from kerasflow.explain.costs import cost as cost
     from kerasflow.explain.trace import Trace as Trace
     from kerasflow.explain.trace import forward as forward
 

@@ -73,6 +73,9 @@ def samples(model: Any, x: Any, y: Any, weight: Any = None) -> tuple[Any, Any, A
     import keras
     import tensorflow as tf
 
+    if y is None:
+        raise DataError("the cost needs targets, and no y was given")
+
     def tensors(part: Any) -> Any:
         return keras.tree.map_structure(lambda leaf: tf.convert_to_tensor(np.asarray(leaf)), part)
 

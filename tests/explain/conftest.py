@@ -24,7 +24,7 @@ def make_deck(dtype: str = "float64") -> keras.Model:
     )
     hidden = [np.array([[3, 3], [7, 2], [2, 4]]), np.array([-40000, -20000])]
     model.set_weights([*hidden, np.array([[0.5], [-1.5]]), np.array([0.25])])
-    model.compile("sgd", "mean_squared_error")
+    model.compile("sgd", keras.losses.MeanSquaredError(dtype=dtype))
     return model
 
 

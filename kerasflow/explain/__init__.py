@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 # Loaded when first used, so that one question does not load the answers to all.
 _HOME = {
+    "Backward": "chain",
     "Cost": "costs",
     "Trace": "trace",
+    "backward": "chain",
     "cost": "costs",
     "forward": "trace",
 }
@@ -22,6 +24,8 @@ _HOME = {
 __all__ = sorted(_HOME)
 
 if TYPE_CHECKING:
+    from kerasflow.explain.chain import Backward as Backward
+    from kerasflow.explain.chain import backward as backward
     from kerasflow.explain.costs import Cost as Cost
     from kerasflow.explain.costs import cost as cost
     from kerasflow.explain.trace import Trace as Trace

@@ -94,9 +94,9 @@ class Recorder:
             for tensor in _floats(args):
                 self.watch(tensor)
             place = (*self._inside, self._named(layer))
-            with _activations_of(layer, self.watch) as activated:
+            with activations_of(layer, self.watch) as activated:
                 output = own(*args, **kwargs)
-            self.calls.append(_finished(layer, args, kwargs, output, activated))
+            self.calls.append(finished(layer, args, kwargs, output, activated))
             self._places.append(place)
             for tensor in _floats(output):
                 self.watch(tensor)
@@ -133,7 +133,7 @@ def is_model(part: Any) -> bool:
     return isinstance(part, keras.Model)
 
 
-def _finished(layer: Any, args: Any, kwargs: Any, output: Any, activated: list[tuple[Any, Any, Any]]) -> Call:
+def finished(layer: Any, args: Any, kwargs: Any, output: Any, activated: list[tuple[Any, Any, Any]]) -> Call:
     """What a call has come to: Z is told from H where exactly one activation gave the output."""
     inputs = _tensors(args)
     first = _tensors(output)[0] if _tensors(output) else output
@@ -151,8 +151,21 @@ def is_activation(layer: Any) -> bool:
     return type(layer).__module__.startswith("keras.src.layers.activations.")
 
 
+def activation_name(activation: Any) -> str:
+    """What an activation is called: a function's name, or a layer's class."""
+    import keras
+
+    if activation is None:
+        return "linear"
+    if isinstance(activation, keras.layers.Activation):
+        return activation_name(activation.activation)
+    return str(getattr(activation, "__name__", type(activation).__name__.lower()))
+
+
 @contextmanager
-def _activations_of(layer: Any, watch: Callable[[Any], None]) -> Iterator[list[tuple[Any, Any, Any]]]:
+def activations_of(
+    layer: Any, watch: Callable[[Any], None] = lambda tensor: None
+) -> Iterator[list[tuple[Any, Any, Any]]]:
     """Inside, the calls of a layer's activation are kept: the function, Z, and what came out."""
     seen: list[tuple[Any, Any, Any]] = []
     own = vars(layer).get("activation")

@@ -15,7 +15,7 @@ import numpy as np
 
 from kerasflow.errors import BuildError, DataError
 from kerasflow.explain.cells import is_recurrent
-from kerasflow.explain.recorder import Call, is_activation, replaced
+from kerasflow.explain.recorder import Call, activation_name, is_activation, replaced
 
 _EXACT_INDICES = {"float16": 2**11, "bfloat16": 2**8, "float32": 2**24, "float64": 2**53}
 _SHOWN = 6
@@ -111,17 +111,11 @@ def neuron_of(name: str, call: Call, index: int | tuple[int, ...]) -> Neuron:
         weights,
         bias,
         z,
-        _activation_name(call),
+        activation_name(call.activation),
         float(np.asarray(call.H)[(0, *place)]),
         rule,
         _constants(call.layer, place),
     )
-
-
-def _activation_name(call: Call) -> str:
-    from kerasflow.explain.trace import activation_name
-
-    return activation_name(call.activation)
 
 
 def _place(name: str, call: Call, index: int | tuple[int, ...]) -> tuple[int, ...]:

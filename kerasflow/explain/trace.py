@@ -10,7 +10,7 @@ import numpy as np
 
 from kerasflow.errors import BuildError, did_you_mean
 from kerasflow.explain.cells import Step, steps_of
-from kerasflow.explain.recorder import Call, Recorder
+from kerasflow.explain.recorder import Call, Recorder, activation_name
 from kerasflow.explain.samples import check_model, one_sample, outputs_of
 from kerasflow.explain.terms import Neuron, is_traced, neuron_of
 
@@ -128,17 +128,6 @@ def _layer(call: Call) -> LayerTrace:
         is_traced(call),
         call,
     )
-
-
-def activation_name(activation: Any) -> str:
-    """What an activation is called: a function's name, or a layer's class."""
-    import keras
-
-    if activation is None:
-        return "linear"
-    if isinstance(activation, keras.layers.Activation):
-        return activation_name(activation.activation)
-    return str(getattr(activation, "__name__", type(activation).__name__.lower()))
 
 
 def _alone(tensor: Any) -> np.ndarray:

@@ -16,7 +16,9 @@ _HOME = {
     "Backward": "chain",
     "Cost": "costs",
     "Trace": "trace",
+    "GradientCheck": "gradient_check",
     "backward": "chain",
+    "check_gradients": "gradient_check",
     "cost": "costs",
     "forward": "trace",
 }
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from kerasflow.explain.chain import backward as backward
     from kerasflow.explain.costs import Cost as Cost
     from kerasflow.explain.costs import cost as cost
+    from kerasflow.explain.gradient_check import GradientCheck as GradientCheck
+    from kerasflow.explain.gradient_check import check_gradients as check_gradients
     from kerasflow.explain.trace import Trace as Trace
     from kerasflow.explain.trace import forward as forward
 

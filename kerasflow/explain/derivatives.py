@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -76,13 +76,13 @@ def of_weight(call: Call, variable: Any, index: tuple[int, ...]) -> np.ndarray:
     return slopes
 
 
-def again(call: Call, inputs: list[Any]) -> Call:
-    """The same call of the layer with other tensors in place of its inputs."""
+def again(call: Call, inputs: list[Any], values: Iterable[tuple[Any, Any]] = ()) -> Call:
+    """The same call of the layer with other tensors in place of its inputs, and of what variables hold."""
     import keras
 
     taken = iter(inputs)
     own = {id(tensor) for tensor in call.inputs}
     args = keras.tree.map_structure(lambda leaf: next(taken) if id(leaf) in own else leaf, call.args)
-    with keras.StatelessScope(), activations_of(call.layer) as activated:
+    with keras.StatelessScope(values), activations_of(call.layer) as activated:
         output = call.layer.call(*args, **call.kwargs)
         return finished(call.layer, args, call.kwargs, output, activated)

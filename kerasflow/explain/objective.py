@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -38,23 +38,26 @@ class Evaluated(NamedTuple):
         return tf.add_n([tf.cast(term, terms[0].dtype) for term in terms])
 
 
-def evaluated(model: Any, x: Any, y: Any, weight: Any = None, training: bool = False) -> Evaluated:
+def evaluated(
+    model: Any, x: Any, y: Any, weight: Any = None, training: bool = False, values: Iterable[tuple[Any, Any]] = ()
+) -> Evaluated:
     """One forward pass and the cost of its outputs; no variable is written.
 
     Args:
         model: compiled and built.
         x, y, weight: tensors `(n_samples, ...)`.
         training: whether Dropout and BatchNormalization act as in training.
+        values: pairs of a variable and a tensor that stands in for what it holds.
 
     Raises:
         DataError, TrainingError: samples or targets do not fit, or there is no loss.
     """
     import keras
 
-    with keras.StatelessScope(collect_losses=True) as scope:
+    with keras.StatelessScope(values, collect_losses=True) as scope:
         outputs = outputs_of(model, x, training)
         parts = losses_of(model, y, outputs, weight)
-    penalties = {v.path: v.regularizer(v) for v in model.trainable_variables if v.regularizer is not None}
+        penalties = {v.path: v.regularizer(v) for v in model.trainable_variables if v.regularizer is not None}
     return Evaluated(outputs, parts, penalties | ({"add_loss": sum(scope.losses)} if scope.losses else {}))
 
 

@@ -54,7 +54,7 @@ def make_images() -> keras.Model:
     x = LAYERS.DepthwiseConv2D(2, depth_multiplier=2, activation="tanh", name="depthwise")(x)
     x = LAYERS.MaxPooling2D(2, strides=1, name="max")(x)
     x = LAYERS.AveragePooling2D(2, padding="same", name="average")(x)
-    shared = LAYERS.Conv2D(8, 1, groups=2, activation="elu", name="shared")
+    shared = LAYERS.Conv2D(8, 1, activation="elu", name="shared")
     x = shared(shared(x)) * 0.5
     x = LAYERS.GlobalAveragePooling2D(name="pool")(x)
     return vary(keras.Model(images, LAYERS.Dense(3, "softmax", name="head")(x), name="images"))

@@ -63,7 +63,7 @@ def test_every_layer_of_a_nested_model_is_what_taps_give(images_model, images) -
         ("depthwise", (3, 1, 5), 4),
         ("max", (1, 1, 2), 4),
         ("average", (1, 1, 2), 1),  # at the border, the only one of four
-        ("shared#2", (0, 1, 6), 4),  # of its group alone
+        ("shared#2", (0, 1, 6), 8),
         ("pool", (5,), 4),
         ("head", (2,), 8),
     ],
@@ -85,6 +85,14 @@ def test_a_term_names_its_input_and_its_weight(images_model, images) -> None:
         at = tuple(map(int, neuron.weight_names[term][len("kernel[") : -1].split(",")))
         assert at == (place[0] - 1, place[1] - 3, place[2], 3)  # stride 2, padded by one
         assert (neuron.inputs[term], neuron.weights[term]) == (x[place], kernel[at])
+
+
+def test_a_neuron_of_a_group_takes_from_its_group_alone() -> None:
+    layer = LAYERS.Conv1D(4, 2, groups=2, dilation_rate=2, padding="causal")
+    model = vary(keras.Sequential([keras.Input((5, 4)), layer]))
+    neuron = kf.explain.forward(model, np.ones((5, 4), "float32")).layers[0].neuron((3, 3))
+    assert neuron.input_names == ("x[1,2]", "x[1,3]", "x[3,2]", "x[3,3]")
+    assert neuron.weight_names == ("kernel[0,0,3]", "kernel[0,1,3]", "kernel[1,0,3]", "kernel[1,1,3]")
 
 
 def test_batch_normalisation_tells_its_constants(images_model, images) -> None:

@@ -15,12 +15,23 @@ from typing import TYPE_CHECKING, Any
 _HOME = {
     "Backward": "chain",
     "Cost": "costs",
-    "Trace": "trace",
+    "Descent": "step",
     "GradientCheck": "gradient_check",
+    "LearningRates": "rates",
+    "Plane": "slices",
+    "RandomSearch": "search",
+    "Slice": "slices",
+    "Trace": "trace",
+    "along_gradient": "slices",
+    "along_weight": "slices",
     "backward": "chain",
     "check_gradients": "gradient_check",
     "cost": "costs",
+    "descent": "step",
     "forward": "trace",
+    "learning_rates": "rates",
+    "plane": "slices",
+    "random_search": "search",
 }
 
 __all__ = sorted(_HOME)
@@ -32,6 +43,17 @@ if TYPE_CHECKING:
     from kerasflow.explain.costs import cost as cost
     from kerasflow.explain.gradient_check import GradientCheck as GradientCheck
     from kerasflow.explain.gradient_check import check_gradients as check_gradients
+    from kerasflow.explain.rates import LearningRates as LearningRates
+    from kerasflow.explain.rates import learning_rates as learning_rates
+    from kerasflow.explain.search import RandomSearch as RandomSearch
+    from kerasflow.explain.search import random_search as random_search
+    from kerasflow.explain.slices import Plane as Plane
+    from kerasflow.explain.slices import Slice as Slice
+    from kerasflow.explain.slices import along_gradient as along_gradient
+    from kerasflow.explain.slices import along_weight as along_weight
+    from kerasflow.explain.slices import plane as plane
+    from kerasflow.explain.step import Descent as Descent
+    from kerasflow.explain.step import descent as descent
     from kerasflow.explain.trace import Trace as Trace
     from kerasflow.explain.trace import forward as forward
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from functools import cached_property
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 
+from kerasflow.errors import TrainingError
 from kerasflow.explain.objective import evaluated
 from kerasflow.explain.samples import check_compiled, samples
 from kerasflow.explain.weights import named_weights
@@ -92,3 +95,17 @@ class Landscape:
             return cost, [tf.convert_to_tensor(g) for g in tape.gradient(cost, tensors, unconnected_gradients="zero")]
 
         return tf.function(slope, autograph=False)
+
+
+def check_rate(rate: float) -> float:
+    """Raises a TrainingError for what is no learning rate."""
+    if isinstance(rate, bool) or not isinstance(rate, Real) or not math.isfinite(rate) or rate <= 0:
+        raise TrainingError(f"a learning rate is a finite number above 0, got {rate!r}")
+    return float(rate)
+
+
+def check_count(name: str, given: int, least: int) -> int:
+    """Raises a TrainingError for what is no count."""
+    if isinstance(given, bool) or not isinstance(given, Integral) or given < least:
+        raise TrainingError(f"{name} must be an integer >= {least}, got {given!r}")
+    return int(given)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from kerasflow.errors import BuildError
 from kerasflow.explain.landscape import Landscape
 from kerasflow.explain.local_check import wrong_parts
 from kerasflow.explain.samples import check_compiled, samples
@@ -16,6 +17,9 @@ from kerasflow.explain.weights import Weight, named_weights
 
 STEPS = (1e-5, 1e-6, 1e-7)
 """Of a difference, for a weight of about 1, in this order: a kink or a strong curvature asks for a smaller one."""
+
+BESIDE = 1e-3
+"""What derivatives on one side of a kink may differ by, relative to the steeper side."""
 
 EPSILON = float(np.finfo(np.float64).eps)
 
@@ -29,8 +33,8 @@ class GradientRow:
         analytic: by automatic differentiation.
         numeric: (E(w + h) − E(w − h)) / 2h.
         left, right: the one-sided differences, which differ where E has a kink.
-        kink: E has a kink at w, such as a ReLU at 0 or a tie in max pooling, and the analytic derivative lies between
-            the one-sided ones.
+        kink: E has a kink at w or nearer to it than h, such as a ReLU at 0 or a tie in max pooling, and the analytic
+            derivative beside w is the one-sided difference, on either side.
         ok: whether they agree.
     """
 
@@ -123,6 +127,8 @@ def check_gradients(
     """
     check_compiled(model)
     x, y, sample_weight = samples(model, x, y, sample_weight)
+    if not model.trainable_variables:
+        raise BuildError(f"the model {model.name!r} has no weights that learn, so there is no gradient to check")
     twin, x = in_float64(model, x, y)
     landscape = Landscape(twin, x, y, sample_weight, training, named_weights(model))
     cost, analytic = landscape.gradient({})
@@ -166,11 +172,22 @@ def _row(landscape: Landscape, weight: Weight, cost: float, analytic: float, tol
         allowed = tolerance * max(abs(analytic), abs(central)) + noise
         if ok := abs(analytic - central) <= allowed:
             break
-        kink = abs(right - left) > 1e-3 * max(abs(right), abs(left)) + 10 * noise
-        if kink and step <= 1e-6 and min(left, right) - allowed <= analytic <= max(left, right) + allowed:
-            ok = True
+        apart = abs(right - left) > BESIDE * max(abs(right), abs(left)) + 10 * noise
+        if apart and _right_beside(landscape, weight, h, (left, right), noise):
+            kink = ok = True
             break
-    return GradientRow(weight.name, weight.path, weight.index, analytic, central, left, right, kink and ok, ok)
+    return GradientRow(weight.name, weight.path, weight.index, analytic, central, left, right, kink, ok)
+
+
+def _right_beside(
+    landscape: Landscape, weight: Weight, h: float, differences: tuple[float, float], noise: float
+) -> bool:
+    """Whether the analytic derivative at w − h/2 and at w + h/2 is the difference of that side."""
+    for difference, by in zip(differences, (-h / 2, h / 2), strict=True):
+        slope = float(landscape.gradient({weight.path: moved(weight, by)})[1][weight.path][weight.index])
+        if abs(slope - difference) > BESIDE * max(map(abs, differences)) + 2 * noise:
+            return False
+    return True
 
 
 def moved(weight: Weight, by: float) -> np.ndarray:

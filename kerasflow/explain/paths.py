@@ -76,8 +76,8 @@ class WeightPath:
         gradient: dE/dw by automatic differentiation.
         units: where the weight acts: `hidden.Z[0]`, of every call of its layer.
         dE_dZ, dZ_dw: for each of them, `(n_units,)`; Σ dE/dZ · dZ/dw is dE/dw.
-        paths: every way from the weight to the error; empty where there are more than 1000, or where the model
-            computes between its layers by code of its own.
+        paths: every way from the weight to the error; empty where there are more than 1000, where a layer is too large
+            or its code takes no copies of the sample, or where the model computes between its layers.
     """
 
     weight: str
@@ -138,7 +138,7 @@ def _enumerated(done: Pass, starts: list[tuple[int, int, float]], gradient: floa
         last = Factor(f"d{walk.name(i, 'Z', unit)}/dw", slope)
         for factors in walk.from_z(i, unit):
             found.append(Path((*reversed(factors), last)))
-            if len(found) > MOST_PATHS or walk.too_large:
+            if len(found) > MOST_PATHS or walk.untold:
                 return ()
     total = sum(path.product for path in found)
     return tuple(found) if np.isclose(total, gradient, rtol=1e-3, atol=1e-6) else ()
@@ -148,7 +148,7 @@ class _Walk:
     """From units to the error, along what each layer's call gives to the next."""
 
     def __init__(self, done: Pass) -> None:
-        self.done, self.too_large = done, False
+        self.done, self.untold = done, False
         self.ends = {id(tensor): place for place, tensor in enumerate(done.outputs)}
         self._slopes: dict[int, tuple[np.ndarray, bool]] = {}
         self._jacobians: dict[int, list[np.ndarray]] = {}
@@ -206,9 +206,13 @@ class _Walk:
             call = self.done.calls[j]
             numbers = np.prod(call.Z.shape[1:]) * sum(np.prod(tensor.shape[1:]) for tensor in call.inputs)
             if numbers > MOST_NUMBERS:
-                self.too_large = True
+                self.untold = True
                 return None
-            self._jacobians[j] = of_inputs(call)
+            try:
+                self._jacobians[j] = of_inputs(call)
+            except Exception:  # a layer's own code may take no more than one sample
+                self.untold = True
+                return None
         return self._jacobians[j]
 
     def _output_name(self, i: int, unit: int) -> str:

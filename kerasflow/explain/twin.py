@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -63,12 +65,16 @@ def twin_of(model: Any, x: Any, optimizer: Any = "sgd", float64: bool = False) -
     import keras
 
     try:
-        config = keras.saving.serialize_keras_object(model)
-        config = {key: value for key, value in config.items() if key != "compile_config"}
-        with computing_in("float64" if float64 else None):
-            twin = keras.saving.deserialize_keras_object(
-                _widened(config) if float64 else config, custom_objects=_own_parts(model), safe_mode=False
-            )
+        with _own_parts(model) as own, computing_in("float64" if float64 else None):
+            made = {
+                "module": type(model).__module__,
+                "class_name": type(model).__name__,
+                "registered_name": keras.saving.get_registered_name(type(model)),
+                "config": model.get_config(),
+                "build_config": model.get_build_config(),
+            }
+            made = _widened(made) if float64 else made
+            twin = keras.saving.deserialize_keras_object(made, custom_objects=own, safe_mode=False)
             twin(x)
         _take_values(twin, model)
     except Exception as error:  # a layer's own code may raise anything
@@ -101,15 +107,25 @@ def _widened(config: Any, key: str = "") -> Any:
     return "float64" if "dtype" in key and isinstance(config, str) and "float" in config else config
 
 
-def _own_parts(model: Any) -> dict[str, Any]:
-    """Classes and functions within a model that are not Keras' own, by the names that configs have for them."""
-    found: dict[str, Any] = {}
-    for layer in [model, *flatten_layers(model)]:
-        for part in [layer, *vars(layer).values()]:
-            made = part if hasattr(part, "__name__") else type(part)
-            module = str(getattr(made, "__module__", "") or "")
-            if module.partition(".")[0] not in ("keras", "builtins", "tensorflow", "numpy") and hasattr(
-                made, "__name__"
-            ):
-                found[made.__name__] = made
-    return found
+@contextmanager
+def _own_parts(model: Any) -> Iterator[dict[str, Any]]:
+    """Classes and functions within a model that are not Keras' own, by the names that configs have for them inside:
+    functions go by a number, for a lambda has no name of its own, and Keras would make its code again without what it
+    refers to.
+    """
+    parts = [part for layer in [model, *flatten_layers(model)] for part in [layer, *vars(layer).values()]]
+    functions = {id(part): part for part in parts if isinstance(part, FunctionType) and not _is_known(part)}
+    names = [function.__name__ for function in functions.values()]
+    classes = {type(part).__name__: type(part) for part in parts if not _is_known(type(part))}
+    for number, function in enumerate(functions.values()):
+        function.__name__ = f"function_{number}"
+    try:
+        yield classes | {function.__name__: function for function in functions.values()}
+    finally:
+        for function, name in zip(functions.values(), names, strict=True):
+            function.__name__ = name
+
+
+def _is_known(part: Any) -> bool:
+    module = str(getattr(part, "__module__", None) or "builtins")
+    return module.partition(".")[0] in ("keras", "builtins", "tensorflow", "numpy")

@@ -116,6 +116,24 @@ def test_a_wrong_gradient_is_no_kink() -> None:
     assert found.culprits == ("mine",)
 
 
+def test_kinks_nearer_than_a_step_are_no_false_alarm() -> None:
+    """Many of them, of both signs, a little off: the signal of a deep network that has faded is like that."""
+    model = model_of(LAYERS.Dense(16, "relu", name="first"), LAYERS.Dense(1, name="last"))
+    first, last = model.layers
+    first.set_weights([1e-12 * first.get_weights()[0], np.zeros(16)])
+    last.set_weights([np.random.default_rng(1).normal(size=(16, 1)), np.zeros(1)])
+    found = kf.explain.check_gradients(model, X, Y)
+    assert found.ok, found.summary
+    assert {row.variable for row in found.rows if row.kink} == {first.kernel.path, first.bias.path}
+
+
+def test_functions_without_a_name_are_taken_along() -> None:
+    model = model_of(LAYERS.Lambda(lambda x: tf.square(x)), LAYERS.Dense(2, lambda z: tf.nn.softplus(z)))
+    found = kf.explain.check_gradients(model, X, np.ones((6, 2)))
+    assert found.ok, found.summary
+    assert len(found.rows) == 8
+
+
 def test_what_cannot_be_made_again_gets_a_sentence() -> None:
     class Forgetful(LAYERS.Layer):
         def __init__(self, table, **kwargs):

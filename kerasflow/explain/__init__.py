@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 # Loaded when first used, so that one question does not load the answers to all.
 _HOME = {
+    "Accumulation": "micro_batches",
     "Backward": "chain",
     "Cost": "costs",
     "Descent": "step",
@@ -22,6 +23,7 @@ _HOME = {
     "RandomSearch": "search",
     "Slice": "slices",
     "Trace": "trace",
+    "accumulation": "micro_batches",
     "along_gradient": "slices",
     "along_weight": "slices",
     "backward": "chain",
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
     from kerasflow.explain.costs import cost as cost
     from kerasflow.explain.gradient_check import GradientCheck as GradientCheck
     from kerasflow.explain.gradient_check import check_gradients as check_gradients
+    from kerasflow.explain.micro_batches import Accumulation as Accumulation
+    from kerasflow.explain.micro_batches import accumulation as accumulation
     from kerasflow.explain.rates import LearningRates as LearningRates
     from kerasflow.explain.rates import learning_rates as learning_rates
     from kerasflow.explain.search import RandomSearch as RandomSearch

@@ -18,6 +18,7 @@ _HOME = {
     "Cost": "costs",
     "Descent": "step",
     "GradientCheck": "gradient_check",
+    "Initialisation": "initial",
     "LearningRates": "rates",
     "Plane": "slices",
     "RandomSearch": "search",
@@ -31,6 +32,7 @@ _HOME = {
     "cost": "costs",
     "descent": "step",
     "forward": "trace",
+    "initialisation": "initial",
     "learning_rates": "rates",
     "plane": "slices",
     "random_search": "search",
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
     from kerasflow.explain.costs import cost as cost
     from kerasflow.explain.gradient_check import GradientCheck as GradientCheck
     from kerasflow.explain.gradient_check import check_gradients as check_gradients
+    from kerasflow.explain.initial import Initialisation as Initialisation
+    from kerasflow.explain.initial import initialisation as initialisation
     from kerasflow.explain.micro_batches import Accumulation as Accumulation
     from kerasflow.explain.micro_batches import accumulation as accumulation
     from kerasflow.explain.rates import LearningRates as LearningRates

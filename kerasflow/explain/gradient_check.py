@@ -18,8 +18,8 @@ from kerasflow.explain.weights import Weight, named_weights
 STEPS = (1e-5, 1e-6, 1e-7)
 """Of a difference, for a weight of about 1, in this order: a kink or a strong curvature asks for a smaller one."""
 
-BESIDE = 1e-3
-"""What derivatives on one side of a kink may differ by, relative to the steeper side."""
+BETWEEN = 16
+"""Points at which the derivative is taken between w − h and w + h, where a kink is suspected."""
 
 EPSILON = float(np.finfo(np.float64).eps)
 
@@ -34,7 +34,7 @@ class GradientRow:
         numeric: (E(w + h) − E(w − h)) / 2h.
         left, right: the one-sided differences, which differ where E has a kink.
         kink: E has a kink at w or nearer to it than h, such as a ReLU at 0 or a tie in max pooling, and the analytic
-            derivative beside w is the one-sided difference, on either side.
+            derivative's mean between w − h and w + h is the difference.
         ok: whether they agree.
     """
 
@@ -163,7 +163,7 @@ def _unraveled(flat: int, shape: Sequence[int]) -> tuple[int, ...]:
 
 def _row(landscape: Landscape, weight: Weight, cost: float, analytic: float, tolerance: float) -> GradientRow:
     central = left = right = 0.0
-    kink = ok = False
+    ok, h, noise = False, 0.0, 0.0
     for step in STEPS:
         h = step * max(1.0, abs(weight.value))
         above, below = (landscape({weight.path: moved(weight, by)}) for by in (h, -h))
@@ -172,22 +172,20 @@ def _row(landscape: Landscape, weight: Weight, cost: float, analytic: float, tol
         allowed = tolerance * max(abs(analytic), abs(central)) + noise
         if ok := abs(analytic - central) <= allowed:
             break
-        apart = abs(right - left) > BESIDE * max(abs(right), abs(left)) + 10 * noise
-        if apart and _right_beside(landscape, weight, h, (left, right), noise):
-            kink = ok = True
-            break
-    return GradientRow(weight.name, weight.path, weight.index, analytic, central, left, right, kink, ok)
+    kink = not ok and _integrates(landscape, weight, h, central, noise)
+    return GradientRow(weight.name, weight.path, weight.index, analytic, central, left, right, kink, ok or kink)
 
 
-def _right_beside(
-    landscape: Landscape, weight: Weight, h: float, differences: tuple[float, float], noise: float
-) -> bool:
-    """Whether the analytic derivative at w − h/2 and at w + h/2 is the difference of that side."""
-    for difference, by in zip(differences, (-h / 2, h / 2), strict=True):
-        slope = float(landscape.gradient({weight.path: moved(weight, by)})[1][weight.path][weight.index])
-        if abs(slope - difference) > BESIDE * max(map(abs, differences)) + 2 * noise:
-            return False
-    return True
+def _integrates(landscape: Landscape, weight: Weight, h: float, central: float, noise: float) -> bool:
+    """Whether the analytic derivative jumps between w − h and w + h, and its mean over them is the central difference,
+    as the fundamental theorem of calculus has it on either side of any number of kinks.
+    """
+    slopes = []
+    for place in range(BETWEEN):
+        values = {weight.path: moved(weight, h * ((2 * place + 1) / BETWEEN - 1))}
+        slopes.append(float(landscape.gradient(values)[1][weight.path][weight.index]))
+    jump, largest = max(slopes) - min(slopes), max(map(abs, slopes))
+    return jump > 1e-3 * largest and abs(float(np.mean(slopes)) - central) <= 2 * jump / BETWEEN + 2 * noise
 
 
 def moved(weight: Weight, by: float) -> np.ndarray:

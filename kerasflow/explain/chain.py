@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from kerasflow.errors import BuildError, did_you_mean
 from kerasflow.explain.derivatives import of_activation
 from kerasflow.explain.objective import check_differentiable, cost_of, evaluated, losses_of
 from kerasflow.explain.paths import Pass, WeightPath, weight_path
 from kerasflow.explain.recorder import Call, Recorder
-from kerasflow.explain.samples import check_compiled, outputs_of, row, samples
+from kerasflow.explain.samples import check_compiled, layer_named, outputs_of, row, samples
 from kerasflow.explain.weights import find_weight, named_weights
 
 
@@ -70,10 +69,7 @@ class Backward:
         Raises:
             BuildError: there is none; the message has near names.
         """
-        found = {layer.name.replace(".", "/"): layer for layer in self.layers}
-        if (wanted := name.replace(".", "/")) not in found:
-            raise BuildError(f"there is no layer {name!r}{did_you_mean(name, found) or f'; there are {list(found)}'}")
-        return found[wanted]
+        return layer_named(self.layers, name)
 
     def path(self, weight: str) -> WeightPath:
         """One weight's chain rule with its numbers: dE/dO · dO/dZ · ... · dZ/dw, summed over the ways from w to E.
@@ -155,8 +151,9 @@ def _alone(model: Any, x: Any, y: Any, known: Mapping[str, Any]) -> Pass:
     met |= {id(tensor): tensor for tensor in ends}
     derivatives = _by_tensor(tape, error, met.values())
     derivatives |= _by_tensor(tape, cut, (tensor for tensor in ends if hasattr(tensor, "_keras_logits")))
-    for part, tensor in zip(parts, ends, strict=False):
-        check_differentiable(part, derivatives.get(id(tensor)))
+    for part in parts:
+        if id(part.y_pred) in met:
+            check_differentiable(part, derivatives.get(id(part.y_pred)))
     weights = _dense(tape, error, known)
     return Pass(model, calls, ends, float(error), derivatives, weights)
 

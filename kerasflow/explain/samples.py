@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from kerasflow.errors import BuildError, DataError, TrainingError
+from kerasflow.data.target import listed
+from kerasflow.errors import BuildError, DataError, TrainingError, did_you_mean
 from kerasflow.training.refusal import reason, shapes
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+Layer = TypeVar("Layer", bound=_Named)
 
 
 def check_model(model: Any) -> None:
@@ -120,3 +130,16 @@ def row(nest: Any, index: int) -> Any:
         raise DataError(f"there is no sample {index!r}: x has {n}, counted from 0 to {n - 1}")
     start = int(index) % n
     return keras.tree.map_structure(lambda leaf: None if leaf is None else leaf[start : start + 1], nest)
+
+
+def layer_named(layers: Iterable[Layer], name: str) -> Layer:
+    """The layer of this path among those of a trace, with `/` or `.` between names.
+
+    Raises:
+        BuildError: there is none; the message has near names.
+    """
+    found = {layer.name.replace(".", "/"): layer for layer in layers}
+    if (wanted := name.replace(".", "/")) not in found:
+        known = [layer.name for layer in found.values()]
+        raise BuildError(f"there is no layer {name!r}{did_you_mean(name, known) or f'; there are {listed(known)}'}")
+    return found[wanted]

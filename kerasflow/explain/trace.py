@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from kerasflow.errors import BuildError, did_you_mean
 from kerasflow.explain.cells import Step, steps_of
 from kerasflow.explain.recorder import Call, Recorder, activation_name
-from kerasflow.explain.samples import check_model, one_sample, outputs_of
+from kerasflow.explain.samples import check_model, layer_named, one_sample, outputs_of
 from kerasflow.explain.terms import Neuron, is_traced, neuron_of
 
 
@@ -74,11 +73,7 @@ class Trace:
         Raises:
             BuildError: there is none; the message has near names.
         """
-        found = {layer.name.replace(".", "/"): layer for layer in self.layers}
-        if (wanted := name.replace(".", "/")) not in found:
-            known = [layer.name for layer in self.layers]
-            raise BuildError(f"there is no layer {name!r}{did_you_mean(name, known) or f'; there are {known}'}")
-        return found[wanted]
+        return layer_named(self.layers, name)
 
 
 def forward(model: Any, sample: Any) -> Trace:

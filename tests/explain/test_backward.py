@@ -135,6 +135,21 @@ def test_gradients_as_in_training_hold_batch_statistics_penalties_and_weights() 
         np.testing.assert_allclose(found.gradients[variable.path], gradient, rtol=1e-5, atol=1e-6)
 
 
+def test_an_output_without_a_loss_costs_nothing() -> None:
+    inputs = keras.Input((3,))
+    outputs = [LAYERS.Dense(2, name="free")(inputs), LAYERS.Dense(1, name="judged")(inputs)]
+    model = keras.Model(inputs, outputs)
+    model.compile("sgd", [None, "mse"])
+    y = [np.zeros((4, 2)), np.ones((4, 1))]
+    x = np.ones((4, 3), "float32")
+    found = kf.explain.backward(model, x, y)
+    assert not found["free"].weights["free/kernel"].any()
+    assert found["judged"].weights["judged/kernel"].any()
+    (part,) = kf.explain.cost(model, x, y).parts
+    assert (part.name, part.outputs.shape) == ("judged", (4, 1))
+    assert part.difference < 1e-5
+
+
 def test_wrong_input_gets_a_sentence(deck) -> None:
     found = kf.explain.backward(deck, DECK_X, DECK_Y)
     with pytest.raises(BuildError, match=r"no weight 'hiden/kernel\[0,0\]' that learns, did you mean 'hidden/kernel'"):

@@ -23,6 +23,7 @@ _HOME = {
     "Plane": "slices",
     "RandomSearch": "search",
     "Slice": "slices",
+    "Symmetry": "alike",
     "Trace": "trace",
     "accumulation": "micro_batches",
     "along_gradient": "slices",
@@ -36,11 +37,14 @@ _HOME = {
     "learning_rates": "rates",
     "plane": "slices",
     "random_search": "search",
+    "symmetry": "alike",
 }
 
 __all__ = sorted(_HOME)
 
 if TYPE_CHECKING:
+    from kerasflow.explain.alike import Symmetry as Symmetry
+    from kerasflow.explain.alike import symmetry as symmetry
     from kerasflow.explain.chain import Backward as Backward
     from kerasflow.explain.chain import backward as backward
     from kerasflow.explain.costs import Cost as Cost

@@ -77,3 +77,16 @@ def test_the_statistics_are_those_of_the_trace() -> None:
     (kernel,) = layer.kernels.values()
     assert (kernel.fan_in, kernel.fan_out) == (12, 32)
     assert kernel.usual["he"] == pytest.approx(np.sqrt(2 / 12))
+
+
+@pytest.mark.parametrize("value", [0.0, 0.3])
+def test_symmetric_units_stay_equal(value) -> None:
+    """While their cost falls: the last layer's biases learn how often each class comes."""
+    model = model_of(lambda: keras.initializers.Constant(value))
+    model.layers[-1].kernel.assign(np.full((32, 3), value))
+    found = kf.explain.symmetry(model, X, Y, steps=6, learning_rate=1e-4)
+    assert {"model/hidden0/kernel", "model/hidden1/kernel"} <= set(found.alike)
+    assert (np.diff(found.costs) < 0).all()
+    apart = kf.explain.symmetry(model_of("he_normal"), X, Y, steps=2)
+    assert apart.alike == ()
+    assert apart.spreads["model/hidden0/kernel"].shape == (3,)

@@ -19,6 +19,7 @@ PUBLIC = {
     "Plane",
     "RandomSearch",
     "Slice",
+    "Symmetry",
     "Trace",
     "accumulation",
     "along_gradient",
@@ -32,6 +33,7 @@ PUBLIC = {
     "learning_rates",
     "plane",
     "random_search",
+    "symmetry",
 }
 
 

@@ -84,6 +84,28 @@ def test_a_layer_with_a_wrong_gradient_is_named() -> None:
     assert "the gradient of mine is wrong: at " in found.summary
 
 
+class WrongWeight(LAYERS.Layer):
+    """Right by its input, and of the wrong sign by its own weight."""
+
+    def build(self, shape):
+        self.scale = self.add_weight(shape=(shape[-1],), initializer="ones", name="scale")
+
+    def call(self, x):
+        @tf.custom_gradient
+        def scaled(x, scale):
+            return x * scale, lambda upstream: (upstream * scale, -tf.reduce_sum(upstream * x, 0))
+
+        return scaled(x, tf.convert_to_tensor(self.scale))
+
+
+def test_a_layer_that_is_wrong_by_its_own_weight_is_named() -> None:
+    model = model_of(LAYERS.Dense(4, name="first"), WrongWeight(name="mine"), LAYERS.Dense(1, name="last"))
+    found = kf.explain.check_gradients(model, X, Y)
+    assert found.culprits == ("mine",)
+    assert {row.variable.split("/")[-2] for row in found.rows if not row.ok} == {"mine"}
+    assert found.worst.analytic == pytest.approx(-found.worst.numeric, rel=1e-5)
+
+
 def test_a_loss_with_a_wrong_gradient_is_named() -> None:
     found = kf.explain.check_gradients(model_of(LAYERS.Dense(1), loss=wrong_loss), X, Y)
     assert found.culprits == ("loss wrong_loss",)

@@ -35,7 +35,7 @@ def assemble(
     """
     from kerasflow.builders import objects
     from kerasflow.training.trainer import Trainer
-    from kerasflow.transfer.joining import SAMPLES, build, check_images
+    from kerasflow.transfer.joining import SAMPLES, auxiliary_of, build, check_images
 
     for path, why in spec.idle().items():
         warnings.warn(f"{spec.where(tuple(path.split('.')))}: {why}", stacklevel=2)
@@ -65,6 +65,7 @@ def assemble(
         callbacks=[] if train.probe is None else [_probe(spec, train.probe, data, model)],
         verbose=verbose,
         strategy=strategy,
+        auxiliary=auxiliary_of(spec.model, model),
     )
     ways: dict[str, Callable[[], Training]] = {
         "scratch": lambda: trainer,

@@ -5,17 +5,19 @@ from __future__ import annotations
 import atexit
 import math
 import sys
+import threading
 import time
 import traceback
 import warnings
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
+from kerasflow.ending import told_of_signals
 from kerasflow.errors import sentence
 from kerasflow.recording import recorded, store_for
 from kerasflow.signature import graph_signature
@@ -31,8 +33,8 @@ class TrackingCallback(keras.callbacks.Callback):
     """Records what `model.fit` does: in a run folder below `runs/`, and from there in MLflow.
 
     Several calls of `fit` with the same callback are stages of one run, whose epochs are counted on. The run is
-    FINISHED when a `fit` returns, RUNNING again while another goes on, and FAILED or KILLED if the script ends within
-    one.
+    FINISHED when a `fit` returns and RUNNING again while another goes on. A `fit` that does not return has FAILED, or
+    was KILLED by Ctrl-C or SIGTERM: the run says so when the script ends, in a notebook when the cell does.
 
     Args:
         experiment: the name that runs to be compared share.
@@ -75,6 +77,8 @@ class TrackingCallback(keras.callbacks.Callback):
         self._delivery: Any = None
         self._held = ExitStack()
         self._began = 0.0
+        self._signal = ""
+        self._error_before: BaseException | None = None
 
     @property
     def folder(self) -> Path | None:
@@ -87,12 +91,14 @@ class TrackingCallback(keras.callbacks.Callback):
     # ---- what Keras calls ------------------------------------------------------------------------------------------
 
     def on_train_begin(self, logs: Any = None) -> None:
-        self._interrupted("the fit before did not come to its end")
+        self._interrupted("the fit before did not come to its end", _last_error())
+        self._signal, self._error_before = "", _last_error()
         goes_on = self._tracker is not None
         folder = self._tracker.folder if self._tracker else RunFolder.create(self.root, self.experiment, self.name)
         self._tracker = JournalTracker(folder)
         self._delivery = self._held.enter_context(recorded(folder, self._store))
-        atexit.register(self._at_exit)
+        self._held.enter_context(told_of_signals(self._note_signal))
+        self._held.enter_context(_at_the_end(self._after_cell, self._at_exit))
         if goes_on:
             self._tracker.resume(self._tracker.run_id)
             folder.set_status("RUNNING")
@@ -117,7 +123,7 @@ class TrackingCallback(keras.callbacks.Callback):
         row["seconds"] = time.perf_counter() - self._began
         self._rows.append(row)
         self._tracker.epoch(row)
-        if self._system is not None and (taken := self._system()):
+        if self._system is not None and (taken := self._system(number)):
             self._tracker.log_metrics(taken, number)
 
     def on_train_end(self, logs: Any = None) -> None:
@@ -126,6 +132,8 @@ class TrackingCallback(keras.callbacks.Callback):
         stopped = "a callback stopped it" if self.model.stop_training else "all epochs are completed"
         reason = f"{stopped}, after epoch {self._rows[-1]['epoch'] if self._rows else 0}"
         history = History(self._rows, reason, best_epoch=_best_epoch(self._rows))
+        if self._system is not None and self._rows and (taken := self._system.last(self._rows[-1]["epoch"])):
+            tracker.log_metrics(taken, self._rows[-1]["epoch"])
         best = {f"best/{key.replace('/', '_')}": value for key, value in metrics_of(history.best).items()}
         tracker.log_metrics({"best/epoch": float(history.best_epoch)} | _chosen(best), 0)
         tracker.set_tags({"stop_reason": history.stop_reason})
@@ -173,27 +181,61 @@ class TrackingCallback(keras.callbacks.Callback):
         else:
             tracker.log_model(folder.path("model.keras"), signature)
 
-    def _interrupted(self, why: str) -> None:
-        """Says how a `fit` ended that did not return."""
+    def _interrupted(self, why: str, error: BaseException | None) -> None:
+        """Says how a `fit` ended that did not return.
+
+        Args:
+            why: where nobody knows better.
+            error: the last one that nobody has caught; it may be older than the `fit`.
+        """
         if self._tracker is None or self._tracker.folder.status.state != "RUNNING":
             return
-        error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
-        killed = isinstance(error, KeyboardInterrupt)
-        detail = "Ctrl-C" if killed else f"{type(error).__name__}: {error}" if error is not None else why
+        error = None if error is self._error_before else error
+        detail = self._signal or ("Ctrl-C" if isinstance(error, KeyboardInterrupt) else "")
+        killed = bool(detail)
         if error is not None and not killed:
             trace = "".join(traceback.format_exception(error))
             self._tracker.log_artifact(self._tracker.folder.write_text("traceback.txt", trace))
-        self._tracker.set_tags({"status_detail": detail})
+            detail = f"{type(error).__name__}: {error}"
+        self._tracker.set_tags({"status_detail": detail or why})
         self._tracker.end("KILLED" if killed else "FAILED")
-        self._tracker.folder.set_status("KILLED" if killed else "FAILED", detail)
+        self._tracker.folder.set_status("KILLED" if killed else "FAILED", detail or why)
         self._close()
 
+    def _note_signal(self, name: str) -> None:
+        self._signal = name
+
+    def _after_cell(self, result: Any) -> None:
+        self._interrupted("the cell ended within a fit", result.error_in_exec)
+
     def _at_exit(self) -> None:
-        self._interrupted("the script ended within a fit")
+        self._interrupted("the script ended within a fit", _last_error())
 
     def _close(self) -> None:
-        atexit.unregister(self._at_exit)
         self._held.close()
+
+
+def _last_error() -> BaseException | None:
+    """The one that ends a script, or has ended a notebook's cell."""
+    return getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+
+
+@contextmanager
+def _at_the_end(of_cell: Callable[[Any], None], of_process: Callable[[], None]) -> Iterator[None]:
+    """While the block runs, something is called at the end of a notebook's cell and of the process."""
+    notebook = sys.modules.get("IPython")
+    shell = None if notebook is None else notebook.get_ipython()
+    if threading.current_thread() is not threading.main_thread():
+        shell = None  # a cell may end, and leave a thread at work
+    atexit.register(of_process)
+    if shell is not None:
+        shell.events.register("post_run_cell", of_cell)
+    try:
+        yield
+    finally:
+        atexit.unregister(of_process)
+        if shell is not None:
+            shell.events.unregister("post_run_cell", of_cell)
 
 
 def _numbers(logs: Mapping[str, Any]) -> dict[str, float]:

@@ -7,7 +7,7 @@ import signal
 import threading
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,15 +72,49 @@ def _how_to_go_on(folder: RunFolder) -> str:
 
 @contextmanager
 def _sigterm_raises() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
     def terminate(*_: Any) -> None:
         raise _Terminated
 
-    before = signal.signal(signal.SIGTERM, terminate)
+    with _handling({signal.SIGTERM: terminate}):
+        yield
+
+
+@contextmanager
+def told_of_signals(tell: Callable[[str], None]) -> Iterator[None]:
+    """While the block runs, Ctrl-C and SIGTERM are told before they do what they did; SIGTERM ends a process in order.
+
+    Args:
+        tell: gets the name, `Ctrl-C` or `SIGTERM`, between any two steps of the main thread: it had better only note.
+    """
+
+    def telling(number: int, name: str) -> Callable[[int, Any], None]:
+        before = signal.getsignal(number)
+
+        def handle(_: int, frame: Any) -> None:
+            tell(name)
+            if callable(before):
+                before(number, frame)
+            else:  # the system's own way would run no `finally` and no `atexit`
+                raise SystemExit(128 + number)
+
+        return handle
+
+    names = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
+    heard = {n: name for n, name in names.items() if signal.getsignal(n) not in (signal.SIG_IGN, None)}
+    with _handling({number: telling(number, name) for number, name in heard.items()}):
+        yield
+
+
+@contextmanager
+def _handling(handlers: Mapping[signal.Signals, Callable[[int, Any], None]]) -> Iterator[None]:
+    """While the block runs, signals are handled so; outside of the main thread, where Python hears none, as before."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            if signal.getsignal(number) is handlers[number]:  # else somebody has put back already what was there
+                signal.signal(number, handler)

@@ -6,8 +6,12 @@
      ├─ DataError        (ValueError)    the data is not what the spec says, or cannot be learned from
      ├─ TrainingError    (RuntimeError)  the loop cannot go on, or was asked for what it cannot do
      ├─ TrackingError    (RuntimeError)  the tracking store does not answer, or refuses
+     │   ├─ RefusedError                 it will refuse this one thing however often it is asked
+     │   ├─ RunGoneError                 it has the run no more
+     │   └─ NotYetError                  something else has to come first, which is on its way
      ├─ EstimatorError   (ValueError)    an estimator cannot be saved, or a file holds none that may be loaded
      ├─ RunError         (RuntimeError)  a run folder is missing, incomplete or cannot be written
+     │   └─ FileChangedError             a file is not what the run has logged
      └─ MissingExtra     (ImportError)   an optional package is not installed
 
 Each message is for the person at the keyboard: where, what was expected, what came, what to do. The command line prints
@@ -68,12 +72,28 @@ class TrackingError(KerasflowError, RuntimeError):
     """A tracking store that does not answer, or that refuses what it is given."""
 
 
+class RefusedError(TrackingError):
+    """A tracking store that answers, and will not take this one thing however often it is asked."""
+
+
+class RunGoneError(TrackingError):
+    """A tracking store that has a run no more: somebody has deleted it there."""
+
+
+class NotYetError(TrackingError):
+    """What a tracking store cannot be told before it knows something else, which is on its way."""
+
+
 class EstimatorError(KerasflowError, ValueError):
     """An estimator that cannot be saved, or a file that holds none or one that is not trusted."""
 
 
 class RunError(KerasflowError, RuntimeError):
     """A run folder that is missing, incomplete or cannot be written."""
+
+
+class FileChangedError(RunError):
+    """A file of a run folder that is not what the run has logged: somebody has changed or removed it since."""
 
 
 class MissingExtra(KerasflowError, ImportError):

@@ -90,11 +90,18 @@ class Earlier:
 
     Attributes:
         name: its id in the tracking store, or its folder's name.
-        fingerprint: of its data.
+        fingerprint: of its data; empty if the new one's is to be another.
+        changed: what the new one does otherwise; empty for nothing.
     """
 
     name: str
     fingerprint: str
+    changed: str = ""
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Of the new run."""
+        return {"rerun_of": self.name} | ({"rerun_with": self.changed} if self.changed else {})
 
 
 def begin(spec: ExperimentSpec, root: str | Path, verbose: Verbose, repeats: Earlier | None = None) -> RunResult:
@@ -113,7 +120,7 @@ def begin(spec: ExperimentSpec, root: str | Path, verbose: Verbose, repeats: Ear
 
     strategy = joined(spec.train.strategy)
     data = load(spec.data, spec.seed)
-    if repeats is not None:
+    if repeats is not None and repeats.fingerprint:
         _check_same_data(repeats.name, repeats.fingerprint, data)
     model, trainer = assemble(spec, data, verbose, strategy)
     if not trainer.is_chief:
@@ -123,9 +130,8 @@ def begin(spec: ExperimentSpec, root: str | Path, verbose: Verbose, repeats: Ear
     record = Record.of(folder, spec, data)
     with recorded(folder, store) as delivery:
         with truthful_status(record.tracker):
-            tags = {} if repeats is None else {"rerun_of": repeats.name}
             record.start()
-            record.begin(_engine(trainer, model, data), tags)
+            record.begin(_engine(trainer, model, data), {} if repeats is None else repeats.tags)
             result = _complete(record, model, trainer)
         _checkpoints(folder).clear()
     return _as_delivered(result, delivery, store)

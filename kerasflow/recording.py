@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kerasflow.errors import TrackingError
-from kerasflow.tracking.record import DIGEST_TAG, params_of
+from kerasflow.tracking.record import params_of
 
 if TYPE_CHECKING:
     import keras
@@ -150,7 +150,7 @@ class Record:
     def epoch(self, row: dict[str, Any]) -> None:
         """An epoch's row of the history."""
         self.tracker.epoch(row)
-        if self.system is not None and (taken := self.system()):
+        if self.system is not None and (taken := self.system(row["epoch"])):
             self.tracker.log_metrics(taken, row["epoch"])
 
     def end(self, trainer: Training, model: keras.Model, history: History, metrics: dict[str, float]) -> None:
@@ -160,6 +160,8 @@ class Record:
         from kerasflow.signature import signature_of
 
         folder, data, spec, tracker = self.tracker.folder, self.data, self.spec, self.tracker
+        if self.system is not None and history.rows and (taken := self.system.last(history.rows[-1]["epoch"])):
+            tracker.log_metrics(taken, history.rows[-1]["epoch"])
         with folder.writing("model.keras") as path:
             model.save(path)
         folder.write_json("metrics.json", metrics)
@@ -181,10 +183,6 @@ class Record:
         folder.set_status("FINISHED", history.stop_reason)
 
     def _keep(self, *names: str) -> None:
-        """Files of the folder become artifacts, with their digests as tags: who changes a file cannot change those."""
-        from kerasflow.tracking.folder import digest_of
-
-        paths = {name: self.tracker.folder.path(name) for name in names}
-        for path in paths.values():
-            self.tracker.log_artifact(path)
-        self.tracker.set_tags({f"{DIGEST_TAG}{name}": digest_of(path) for name, path in paths.items()})
+        """Files of the folder become artifacts."""
+        for name in names:
+            self.tracker.log_artifact(self.tracker.folder.path(name))

@@ -6,14 +6,18 @@ import json
 import math
 import re
 import warnings
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kerasflow.errors import RunError, TrackingError
 from kerasflow.experiment import Earlier, RunResult, begin
 from kerasflow.recording import store_for, store_of
+from kerasflow.spec.document import split_path
 from kerasflow.spec.experiment import load_spec
+from kerasflow.spec.faults import short
+from kerasflow.spec.overriding import value_at
 
 if TYPE_CHECKING:
     from kerasflow.tracking.recorded import Recorded
@@ -29,18 +33,20 @@ class RerunResult:
     Attributes:
         result: of the new run.
         differences: what is not as it was: packages, Python, machine, code; a sentence each.
+        changed: what was wanted otherwise this time, such as `train.epochs: 3 then, 5 now`; a sentence each.
         then: the last `train/*` and `val/*` and the `test/*` of the first run; empty if it did not finish.
         now: the new run's.
     """
 
     result: RunResult
     differences: tuple[str, ...]
+    changed: tuple[str, ...]
     then: dict[str, float]
     now: dict[str, float]
 
     @property
     def same(self) -> bool:
-        """Whether the new run has ended in the numbers of the first, to the bit."""
+        """Whether the new run has ended in the numbers of the first, to the bit; nobody asks that of a changed one."""
         return bool(self.then) and self.then.keys() == self.now.keys() and all(map(self._agrees, self.then))
 
     def _agrees(self, name: str) -> bool:
@@ -48,14 +54,23 @@ class RerunResult:
         return then == now or (math.isnan(then) and math.isnan(now))
 
 
-def rerun(run: str | Path, *, uri: str = "", root: str | Path = "runs", verbose: Verbose = "auto") -> RerunResult:
+def rerun(
+    run: str | Path,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    uri: str = "",
+    root: str | Path = "runs",
+    verbose: Verbose = "auto",
+) -> RerunResult:
     """Does a recorded run again: its spec, seed and data, in a new run with the tag `rerun_of`.
 
     Each file that is read from the record must have the digest that the run's tags hold. What differs from then
-    (packages, Python, processor, git commit) is told in warnings before the training begins.
+    (packages, Python, processor, git commit) is told in warnings before the training begins. With overrides it is
+    another experiment that begins where that one did: they become the tag `rerun_with`, and its numbers are its own.
 
     Args:
         run: an MLflow run id, or a run folder.
+        overrides: values by dotted path, e.g. `{"train.epochs": 3}`.
         uri: the tracking store that has the run and gets the new one; of an id, if empty, MLFLOW_TRACKING_URI or
             `sqlite:///mlflow.db`; of a folder, the store that its run is recorded in.
         root: run folders are made below it.
@@ -64,18 +79,30 @@ def rerun(run: str | Path, *, uri: str = "", root: str | Path = "runs", verbose:
     Raises:
         RunError: there is no such run, or a file of its record is not what the run has logged.
         TrackingError: the store does not answer, or has no such run.
-        DataError: the data is not what it was.
+        DataError: the data is not what it was, though nothing of `data` is overridden.
         SpecError, BuildError, TrainingError: as for `kf.run`.
     """
     recorded, store = _find(run, uri)
-    spec = load_spec(recorded.text("spec.yaml"))
-    spec = spec.model_copy(update={"track": spec.track.model_copy(update={"uri": store or "none"})})
-    fingerprint = str(json.loads(recorded.text("data.json"))["fingerprint"])
+    before = load_spec(recorded.text("spec.yaml"))
+    spec = load_spec(before, overrides)
+    if not any(path.partition(".")[0] == "track" for path in overrides or ()):
+        spec = spec.model_copy(update={"track": spec.track.model_copy(update={"uri": store or "none"})})
+    changed = tuple(_changed(before.to_document(), spec.to_document(), overrides or {}))
+    fingerprint = str(json.loads(recorded.text("data.json"))["fingerprint"]) if spec.data == before.data else ""
     found = _differences(recorded)
     for sentence in found:
         warnings.warn(f"not as it was: {sentence}", stacklevel=2)
-    result = begin(spec, root, verbose, Earlier(recorded.run, fingerprint))
-    return RerunResult(result, tuple(found), _compared(recorded.metrics) if recorded.finished else {}, _ended(result))
+    result = begin(spec, root, verbose, Earlier(recorded.run, fingerprint, "; ".join(changed)))
+    then = _compared(recorded.metrics) if recorded.finished else {}
+    return RerunResult(result, tuple(found), changed, then, _ended(result))
+
+
+def _changed(then: Any, now: Any, overrides: Mapping[str, Any]) -> Iterator[str]:
+    """What each override has changed, if it has changed anything."""
+    for path in overrides:
+        before, after = (value_at(document, split_path(path)) for document in (then, now))
+        if before != after:
+            yield f"{path}: {short(before)} then, {short(after)} now"
 
 
 def _find(run: str | Path, uri: str) -> tuple[Recorded, str]:

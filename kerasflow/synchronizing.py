@@ -21,6 +21,7 @@ class Synced:
     Attributes:
         folder: the run's.
         status: RUNNING if its process is at work, else FINISHED, FAILED or KILLED; empty where there is a fault.
+        epochs: that it has completed.
         delivered: events that the store has confirmed just now.
         closed: whether its process was gone, which nobody had said before.
         fault: why it is not all in the store; empty if it is.
@@ -28,6 +29,7 @@ class Synced:
 
     folder: Path
     status: str
+    epochs: int
     delivered: int
     closed: bool = False
     fault: str = ""
@@ -37,6 +39,8 @@ def sync(folder: str | Path | None = None, *, root: str | Path = "runs", store: 
     """Closes runs whose process is gone, and delivers what a tracking store has not been told; yields run by run.
 
     A run that another process is at work on is left to it. Nothing is delivered twice, however often this is called.
+
+    What a store has refused for good, and a run that was deleted in it, is tried again where its folder is named.
 
     Args:
         folder: one run's; all below `root` if not given.
@@ -49,23 +53,26 @@ def sync(folder: str | Path | None = None, *, root: str | Path = "runs", store: 
     """
     runs = [RunFolder.open(folder)] if folder is not None else every_run(Path(root))
     for run in runs:
-        yield _one(run, store)
+        yield _one(run, store, again=folder is not None)
 
 
-def _one(run: RunFolder, store: str) -> Synced:
+def _one(run: RunFolder, store: str, again: bool) -> Synced:
     closed, delivered, fault = False, 0, ""
     try:
         closed = _close_if_gone(run)
         with delivering(run) as mine:
             uri = store if store and not recorded_in(run)[1] else store_of(run)
             if mine and uri:
-                delivered = delivery_to(run, uri)()
-        return Synced(run.directory, run.status.state, delivered, closed)
+                delivery = delivery_to(run, uri)
+                if again:
+                    delivery.try_again()
+                delivered = delivery()
+        return Synced(run.directory, run.status.state, len(run.rows), delivered, closed)
     except TrackingError as error:
         fault = str(error)
     except Exception as error:  # of one run, which must not keep the others from being delivered
         fault = sentence(error)
-    return Synced(run.directory, "", delivered, closed, fault)
+    return Synced(run.directory, "", 0, delivered, closed, fault)
 
 
 def _close_if_gone(run: RunFolder) -> bool:

@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 
 from kerasflow.synchronizing import sync
 from kerasflow.tracking.delivery import recorded_in
-from kerasflow.tracking.folder import RunFolder, every_run
+from kerasflow.tracking.folder import RunFolder, digest_of, every_run
 from kerasflow.tracking.record import metrics_of
 
 PROGRAM = Path(__file__).with_name("tracking") / "recorded_program.py"
@@ -70,6 +70,7 @@ def assert_mirrored(run: RunFolder, store: str, status: str = "FINISHED") -> Non
     assert found.info.end_time is not None
     if status == "FINISHED":
         assert [item.path for item in client.list_artifacts(run_id)] == ["note.txt"]
+        assert found.data.tags["sha256/note.txt"] == digest_of(run.directory / "note.txt")
     key = found.data.tags["kerasflow.key"]
     assert len(client.search_runs([found.info.experiment_id], f"tags.`kerasflow.key` = '{key}'")) == 1
 

@@ -99,10 +99,14 @@ class Between:
         seconds: that each answer is held back.
         refuses: whether the answer to what would change something is 500, without the server having heard of it.
         loses: whether the server hears it, and its answer becomes 500.
+        loses_once: the same for the first answer to each such address.
+        refusals: a status by a part of an address: what would change something there gets that for an answer.
     """
 
     def __init__(self, server: str) -> None:
-        self.seconds, self.refuses, self.loses = 0.0, False, False
+        self.seconds, self.refuses, self.loses, self.loses_once = 0.0, False, False, False
+        self.refusals: dict[str, int] = {}
+        self._lost: set[str] = set()
         self.asked = 0
         host = server.removeprefix("http://")
         between = self
@@ -118,13 +122,19 @@ class Between:
                 if between.refuses and changes:
                     self._answer(500, b"{}", "application/json")
                     return
+                status = next((s for part, s in between.refusals.items() if changes and part in self.path), None)
+                if status is not None:
+                    self._answer(status, b"<html>no</html>", "text/html")
+                    return
                 connection = http.client.HTTPConnection(host, timeout=60)
                 headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
                 connection.request(self.command, self.path, body, headers)
                 answer = connection.getresponse()
                 content, kind = answer.read(), answer.getheader("Content-Type", "application/json")
                 connection.close()
-                if between.loses and changes:
+                first = between.loses_once and self.path not in between._lost
+                if changes and (between.loses or first):
+                    between._lost.add(self.path)
                     self._answer(500, b"{}", "application/json")
                 else:
                     self._answer(answer.status, content, kind)

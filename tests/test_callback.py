@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +15,8 @@ import pytest
 from mlflow import MlflowClient
 
 import kerasflow as kf
-from kerasflow.tracking.folder import RunFolder
+from kerasflow.tracking.folder import RunFolder, digest_of
+from kerasflow.tracking.mlflow_recorded import of_store
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(90, 4)).astype("float32"), np.arange(90) % 3
@@ -117,43 +117,106 @@ def test_it_records_kerasflows_own_fit_too(tmp_path):
     assert [row["loss"] for row in RunFolder.open(tracking.folder).rows] == [row["loss"] for row in history.rows]
 
 
-SCRIPT = """
-import sys
+PROGRAM = """
+import os, pathlib, sys
 import keras, numpy as np, kerasflow as kf
+for place, ends in zip(sys.argv[1::2], sys.argv[2::2]):
+    if os.fork() == 0:
+        break  # one process imports, before TensorFlow has begun to work
+else:
+    while True:
+        try:
+            os.wait()
+        except ChildProcessError:
+            sys.exit()
+os.chdir(place)
 model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])
 model.compile("sgd", "sparse_categorical_crossentropy")
 class Ends(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if epoch == 2:
-            exec(sys.argv[1])
+            exec(ends.partition(";; ")[0])
 callbacks = [kf.TrackingCallback("plain", uri="none"), Ends()]
-model.fit(np.ones((9, 4)), np.arange(9) % 3, epochs=9, verbose=0, callbacks=callbacks)
+def fit():
+    model.fit(np.ones((9, 4)), np.arange(9) % 3, epochs=9, verbose=0, callbacks=callbacks)
+if ends.endswith(";; in a notebook"):
+    from IPython.core.interactiveshell import InteractiveShell
+    shell = InteractiveShell.instance()
+    shell.push({"fit": fit})
+    shell.run_cell("fit()")
+    pathlib.Path("after_the_cell").write_text((callbacks[0].folder / "status.json").read_text())
+    shell.run_cell("1 / 0")
+else:
+    try:
+        fit()
+    except KeyboardInterrupt:
+        if not ends.endswith(";; caught"):
+            raise
 """
+KILL = "import os, signal; os.kill(os.getpid(), signal.{})"
+ENDS = {
+    "an error": ("raise ValueError('the third')", "FAILED", "ValueError: the third"),
+    "an exit": ("sys.exit(3)", "FAILED", "the script ended within a fit"),
+    "Ctrl-C": (KILL.format("SIGINT"), "KILLED", "Ctrl-C"),
+    "Ctrl-C that the script catches": (KILL.format("SIGINT") + ";; caught", "KILLED", "Ctrl-C"),
+    "Ctrl-C in a notebook": (KILL.format("SIGINT") + ";; in a notebook", "KILLED", "Ctrl-C"),
+    "an error in a notebook": ("raise ValueError('the third');; in a notebook", "FAILED", "ValueError: the third"),
+    "SIGTERM": (KILL.format("SIGTERM"), "KILLED", "SIGTERM"),
+    "SIGKILL": (KILL.format("SIGKILL"), "RUNNING", ""),
+}
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory) -> dict[str, RunFolder]:
+    """What is left of a script that ends within a fit, by the way in which it does."""
+    places = {way: tmp_path_factory.mktemp(way.replace(" ", "-")) for way in ENDS}
+    words = [word for way, place in places.items() for word in (str(place), ENDS[way][0])]
+    more = {"PYTHONPATH": os.pathsep.join(sys.path), "IPYTHONDIR": str(tmp_path_factory.mktemp("ipython"))}
+    subprocess.run([sys.executable, "-c", PROGRAM, *words], env=os.environ | more, check=True, timeout=120)
+    folders = {way: next((place / "runs").glob("*/*/status.json")).parent for way, place in places.items()}
+    return {way: RunFolder.open(folder) for way, folder in folders.items()}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("ends", "state", "reason"),
-    [
-        ("raise ValueError('the third')", "FAILED", "ValueError: the third"),
-        ("sys.exit(3)", "FAILED", "the script ended within a fit"),
-        ("raise KeyboardInterrupt", "KILLED", "Ctrl-C"),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "KILLED", "its process is gone; last heard of at "),
-    ],
-)
-def test_a_script_that_ends_within_a_fit_is_not_finished(tmp_path, ends, state, reason):
+@pytest.mark.parametrize("way", ENDS)
+def test_a_script_that_ends_within_a_fit_says_how(ended, way):
     from kerasflow.synchronizing import sync
 
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run([sys.executable, "-c", SCRIPT, ends], cwd=tmp_path, env=environment, check=False, timeout=120)
-    assert done.returncode in (1, 3, -signal.SIGINT, -signal.SIGKILL)
-    (folder,) = (path.parent for path in (tmp_path / "runs").glob("*/*/status.json"))
-    list(sync(root=tmp_path / "runs"))
-    status = json.loads((folder / "status.json").read_text())
-    assert status["state"] == state
-    assert status["reason"].startswith(reason)
-    assert [row["epoch"] for row in RunFolder.open(folder).rows] == [1, 2, 3]
-    assert (folder / "traceback.txt").exists() == (ends.startswith("raise V"))
+    _, state, reason = ENDS[way]
+    run = ended[way]
+    assert (run.status.state, run.status.reason) == (state, reason)
+    assert [row["epoch"] for row in run.rows] == [1, 2, 3]
+    assert (run.directory / "traceback.txt").exists() == way.startswith("an error")
+    if "notebook" in way:
+        assert json.loads((run.directory.parents[2] / "after_the_cell").read_text())["state"] == state
+    (found,) = sync(run)
+    assert found.closed == (way == "SIGKILL")
+    assert run.status.state != "RUNNING"
+
+
+def test_what_was_logged_has_its_digest_among_the_tags_and_is_read_by_it(two_stages, store):
+    tracking, *_ = two_stages
+    run = MlflowClient(store).get_run(tracking.run_id)
+    for name in ("environment.txt", "history.csv", "model.keras"):
+        assert run.data.tags[f"sha256/{name}"] == digest_of(tracking.folder / name), name
+    recorded = of_store(store, tracking.run_id)
+    assert recorded.text("environment.txt") == (tracking.folder / "environment.txt").read_text()
+    with pytest.raises(kf.RunError, match=r"no tag tells the digest of spec\.yaml"):
+        kf.rerun(tracking.run_id, uri=store)
+    file = Path(run.info.artifact_uri.removeprefix("file://")) / "environment.txt"
+    text = file.read_text()
+    try:
+        file.write_text(text + "evil==1.0\n")
+        with pytest.raises(kf.RunError, match=r"environment\.txt is not what the run logged"):
+            of_store(store, tracking.run_id).text("environment.txt")
+    finally:
+        file.write_text(text)
+
+
+def test_a_short_fit_has_the_machines_load_at_its_first_and_last_epoch(two_stages, store):
+    tracking, *_ = two_stages
+    points = MlflowClient(store).get_metric_history(tracking.run_id, "system/process_memory_megabytes")
+    assert [point.step for point in points] == [1, 3, 4, 5], "of each of two fits"
 
 
 def test_an_address_that_is_none_is_told_at_once(tmp_path: Path):

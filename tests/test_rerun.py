@@ -91,6 +91,25 @@ def test_from_a_folder_and_what_is_not_the_same_is_told(iris, tmp_path, monkeypa
     assert told_by(RunFolder.open(again.result.folder)).tags["rerun_of"] == first.folder.name
 
 
+def test_with_something_else_it_is_another_run_that_says_what(first, store, tmp_path) -> None:
+    changes = {"train.epochs": 2, "seed": 3, "model.layers[0].dense.units": 5}
+    again = kf.rerun(first.run_id, changes, uri=store, root=tmp_path, verbose=0)
+    assert again.changed == ("train.epochs: 3 then, 2 now", "model.layers[0].dense.units: 6 then, 5 now")
+    assert not again.same
+    assert len(again.result.history.rows) == 2
+    run = MlflowClient(store).get_run(again.result.run_id)
+    assert run.data.tags["rerun_of"] == first.run_id
+    assert run.data.tags["rerun_with"] == "; ".join(again.changed)
+    with pytest.raises(kf.SpecError, match="train has no 'epoch', did you mean 'epochs'"):
+        kf.rerun(first.run_id, {"train.epoch.x": 2}, uri=store, root=tmp_path, verbose=0)
+
+
+def test_with_other_data_it_is_not_asked_for_the_same(first, store, tmp_path) -> None:
+    again = kf.rerun(first.run_id, {"data.source": {"sklearn": "wine"}}, uri=store, root=tmp_path, verbose=0)
+    assert again.result.metrics["data/labelled"] > 0
+    assert again.changed[0].startswith("data.source: ")
+
+
 def test_a_run_that_did_not_finish_has_no_end_to_compare_with(iris, tmp_path, monkeypatch) -> None:
     with monkeypatch.context() as patch:
 

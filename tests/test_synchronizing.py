@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from kerasflow.cli.show import show_synced
 from kerasflow.errors import RunError
 from kerasflow.recording import delivery_to
 from kerasflow.synchronizing import sync
@@ -36,10 +37,14 @@ def test_a_run_without_a_process_is_killed_once(run: RunFolder, tmp_path: Path) 
     assert run.status.reason.startswith("its process is gone; last heard of at ")
 
 
-def test_a_run_at_work_is_left_alone(run: RunFolder) -> None:
+def test_a_run_at_work_is_left_alone_and_said_to_be(run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     with run.locked():
-        (found,) = sync(run)
-    assert (found.status, found.closed) == ("RUNNING", False)
+        assert show_synced(sync(run))
+    told = capsys.readouterr().out
+    assert "RUNNING" in told
+    assert "still training, 2 epochs so far" in " ".join(told.split())
+    assert "Runs looked at: 1; 1 still training; nothing else is left to tell." in told
+    assert run.status.state == "RUNNING"
 
 
 def test_an_end_that_only_the_journal_knows_is_written_down(run: RunFolder) -> None:

@@ -100,6 +100,16 @@ def _predicting(make: Make, job: Job) -> Fit:
     return repeated(lambda: estimator.predict(row), _engine(estimator))
 
 
+def _checking(estimator: Any) -> Fit:
+    from sklearn.utils.estimator_checks import check_estimator
+
+    def fit(epochs: int, mark: Mark | None = None) -> str:
+        check_estimator(estimator, on_skip=None)
+        return ""
+
+    return fit
+
+
 def kerasflow_search(job: Job, seed: int) -> Fit:
     return _searching(_kerasflow, job)
 
@@ -130,6 +140,21 @@ def kerasflow_row(job: Job, seed: int) -> Fit:
 
 def sklearn_row(job: Job, seed: int) -> Fit:
     return _predicting(_sklearn, job)
+
+
+def kerasflow_checks(job: Job, seed: int) -> Fit:
+    import tensorflow  # noqa: F401
+
+    from kerasflow import KerasClassifier
+
+    return _checking(KerasClassifier())
+
+
+def sklearn_checks(job: Job, seed: int) -> Fit:
+    from sklearn.neural_network import MLPClassifier
+
+    warnings.simplefilter("ignore")
+    return _checking(MLPClassifier())
 
 
 def scikeras_row(job: Job, seed: int) -> Fit:

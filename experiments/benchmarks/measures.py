@@ -54,6 +54,14 @@ def per_update(contender: Contender, turn: int) -> Reading:
     return Reading(_elapsed(marks[0], marks[-1], contender.epochs * contender.job.updates), engine)
 
 
+def per_epoch(contender: Contender, turn: int) -> Reading:
+    """Seconds for each epoch after a fit's first one, with whatever else happens until all of it is done."""
+    fit = _same(contender)
+    marks: list[_Instant] = []
+    engine = fit(1 + contender.epochs, lambda: marks.append(_now()))
+    return Reading(_elapsed(marks[0], marks[-1], contender.epochs), engine)
+
+
 def whole_fit(contender: Contender, turn: int) -> Reading:
     """Seconds of a whole fit of a network that this process has not trained: other weights, rate and data each turn.
 

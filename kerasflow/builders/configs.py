@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from kerasflow.errors import BuildError
 from kerasflow.spec import catalogue
 from kerasflow.spec.arguments import kind_of
 from kerasflow.spec.catalogue import Argument, Entry, Kind
 from kerasflow.spec.faults import short
+from kerasflow.spec.literals import as_text
 
 # One number stands for the same number along every axis.
 _SIZES = ("kernel_size", "strides", "pool_size", "dilation_rate")
@@ -99,3 +102,21 @@ def _value(key: str, value: Any, where: str) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise BuildError(f"{where}: {key} is {short(value)}, which a spec cannot hold")
+
+
+def constant(key: str, value: Any, where: str) -> Any:
+    """An argument of a call that is no tensor of the graph: a number, a word, an array, or a slice as `key`.
+
+    Raises:
+        BuildError: it is nothing of that.
+    """
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if key == "key":
+        text = as_text(value if isinstance(value, tuple) else (value,))
+        if text is not None:
+            return text
+    elif hasattr(value, "dtype") and hasattr(value, "shape"):  # of NumPy's or the backend's
+        return {str(np.asarray(value).dtype): np.asarray(value).tolist()}
+    said = "beside tensors a call takes numbers, words, arrays and slices in a spec"
+    raise BuildError(f"{where}: {key} is {short(value)}, and {said}")

@@ -6,14 +6,15 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from kerasflow.builders.calls import call, operate
+from kerasflow.builders.calls import call, literal, operate
 from kerasflow.builders.objects import make, seeded
 from kerasflow.builders.plan import Plan, Step, plan
 from kerasflow.builders.precision import Precision, computing_in, of_weights
-from kerasflow.errors import BuildError, sentence
+from kerasflow.builders.recorded import tensors_in
+from kerasflow.errors import BuildError, did_you_mean, sentence
 from kerasflow.spec.document import DocumentPath, dotted
-from kerasflow.spec.model import ModelSpec, as_model_spec
-from kerasflow.spec.wiring import HEAD, MODEL, OP, REUSE
+from kerasflow.spec.model import ModelSpec, as_model_spec, model_within
+from kerasflow.spec.wiring import HEAD, MODEL, OP, REUSE, split_reference
 
 if TYPE_CHECKING:
     import keras
@@ -113,13 +114,14 @@ class _Builder:
         task: Any,
         where: Callable[[DocumentPath], str],
         sizes: Sizes,
-        place: str = "",
+        place: str = "/",
+        layers: dict[str, Any] | None = None,
     ) -> None:
         self.layout, self.n_outputs, self.task, self.where = layout, n_outputs, task, where
         self.sizes, self.place = sizes, place
         self.shapes = self._input_shapes(input_shape)
-        self.tensors: dict[str, Any] = {}
-        self.layers: dict[str, Any] = {}
+        self.layers = {} if layers is None else layers
+        self.tensors: dict[str, list[Any]] = {}
 
     def model(self, name: str | None = None) -> keras.Model:
         import keras
@@ -131,46 +133,88 @@ class _Builder:
         )
 
     def outputs(self, inputs: list[Any]) -> list[Any]:
-        self.tensors = dict(zip(self.layout.inputs, inputs, strict=True))
+        self.tensors = {name: [tensor] for name, tensor in zip(self.layout.inputs, inputs, strict=True)}
         for step in self.layout.steps:
             self.tensors[step.name] = self._apply(step)
-        return [self.tensors[name] for name in self.layout.outputs]
+        return [tensor for text in self.layout.outputs for tensor in self._given(text, self.where(("outputs",)))]
 
-    def _apply(self, step: Step) -> Any:
-        taken = [self.tensors[name] for name in step.inputs]
-        shown = " and ".join(str(tuple(t.shape[1:])) for t in taken)
-        called = self._called(step, taken)
+    def _given(self, text: str, place: str) -> list[Any]:
+        """What a reference stands for: all that a step or an input gives, or one of its outputs."""
+        name, number = split_reference(text)
+        tensors = self.tensors[name]
+        if number is None:
+            return tensors
+        if number >= len(tensors):
+            last = len(tensors) - 1
+            there = f"outputs '{name}/0' to '{name}/{last}'" if last else "one output"
+            raise BuildError(f"{place}: layer {name!r} gives {there}, got {text!r}")
+        return [tensors[number]]
+
+    def _apply(self, step: Step) -> list[Any]:
+        """The tensors that a step gives, in order."""
+        import keras
+
+        place = self.where(step.path)
+        taken = [tensor for text in step.inputs for tensor in self._given(text, place)]
+        named = {name: self._value(value, place) for name, value in step.named.items()}
+        symbolic = tensors_in(*named.values())
+        shown = " and ".join(str(tuple(t.shape[1:])) for t in symbolic or taken)
+        called = self._called(step, symbolic if step.kind == MODEL and symbolic else taken)
         try:
-            result = called(taken)
+            return list(keras.tree.flatten(called(taken, named)))
         except Exception as error:
-            message = (
-                f"{self.where(step.path)}: layer {step.name!r} cannot take an input of shape {shown}: {sentence(error)}"
-            )
+            message = f"{place}: layer {step.name!r} cannot take an input of shape {shown}: {sentence(error)}"
             raise BuildError(message) from error
-        if isinstance(result, list | tuple | dict):
-            raise BuildError(
-                f"{self.where(step.path)}: layer {step.name!r} gives {len(result)} outputs, and each layer of a spec "
-                "gives one; leave out the argument that asks for more, such as return_state"
-            )
-        return result
 
-    def _called(self, step: Step, taken: list[Any]) -> Callable[[list[Any]], Any]:
+    def _value(self, value: Any, place: str) -> Any:
+        """An argument of a call: tensors for the references in it, and arrays."""
+        if isinstance(value, str):
+            tensors = self._given(value, place)
+            return tensors if len(tensors) > 1 else tensors[0]
+        if isinstance(value, list):
+            return [self._value(item, place) for item in value]
+        return literal("", value)
+
+    def _called(self, step: Step, taken: list[Any]) -> Callable[[list[Any], dict[str, Any]], Any]:
         """What turns a step's inputs into its output; a layer is kept, for the steps that reuse it."""
         if step.kind == OP:
             ((operation, arguments),) = step.arguments.items()
             return partial(operate, operation, arguments, step.name)
         if step.kind == REUSE:
-            layer = self.layers[step.arguments["layer"]]
-            self._see_size(layer, taken)
-            return partial(call, layer)
+            home = self._home(step)
+            self._see_size(home, taken)
+            return partial(call, self.layers[home])
         layer = self._nested(step, taken) if step.kind == MODEL else self._layer(step, taken)
-        self.layers[step.name] = layer
+        self.layers[self.place + step.name] = layer
         return partial(call, layer)
+
+    def _home(self, step: Step) -> str:
+        """The path from the outermost model of the layer that a step reuses."""
+        name = step.arguments["layer"]
+        home = name if name.startswith("/") else f"{self.place}{name}"
+        if home not in self.layers:
+            hint = did_you_mean(home, self.layers)
+            raise BuildError(f"{self.where(step.path)}: no layer or model before this one has the path {home!r}{hint}")
+        return home
+
+    def _with_models(self, step: Step, taken: list[Any]) -> dict[str, Any]:
+        """A layer's arguments; a model among them takes one step in time of what the layer takes."""
+        import keras
+
+        arguments = dict(step.arguments)
+        for key, value in arguments.items():
+            if isinstance(value, dict) and MODEL in value:
+                inside = dict(value[MODEL])
+                moment = keras.KerasTensor((None, *taken[0].shape[2:]))
+                name = inside.pop("name", key)
+                one = Step(name, MODEL, inside, (), (*step.path, key, MODEL), {})
+                arguments[key] = self._nested(one, [moment])
+        return arguments
 
     def _nested(self, step: Step, taken: list[Any]) -> keras.Model:
         import keras
 
-        layout = plan(as_model_spec(step.arguments))
+        layout = plan(model_within(step.arguments))
         if len(layout.inputs) != len(taken):
             raise BuildError(
                 f"{self.where(step.path)}: model {step.name!r} takes {len(layout.inputs)} inputs "
@@ -185,15 +229,17 @@ class _Builder:
             self.task,
             lambda path: self.where((*step.path, *path)),
             self.sizes,
-            f"{place}.",
+            f"{place}/",
+            self.layers,
         )
         with keras.name_scope(step.name):  # so that no two variables have one path
             return inside.model(step.name)
 
-    def _see_size(self, layer: Any, taken: list[Any]) -> None:
+    def _see_size(self, home: str, taken: list[Any]) -> None:
         """A model in the model is built for one size, which must hold for every use."""
         import keras
 
+        layer = self.layers[home]
         if not isinstance(layer, keras.Model):
             return
         built, now = ([tuple(tensor.shape[1:]) for tensor in tensors] for tensors in (layer.inputs, taken))
@@ -202,7 +248,7 @@ class _Builder:
         pairs = zip(built, now, strict=True)
         common = [tuple(a if a == b else None for a, b in zip(*pair, strict=True)) for pair in pairs]
         if common != built:
-            self.sizes[self.place + layer.name] = tuple(common)
+            self.sizes[home] = tuple(common)
             raise _AnotherSize
 
     def _layer(self, step: Step, taken: list[Any]) -> Any:
@@ -210,7 +256,7 @@ class _Builder:
             if step.kind == HEAD:
                 own = {"dtype": of_weights(), **step.arguments, **self._head(step, taken), "name": step.name}
                 return make("layers", "dense", own)
-            return make("layers", step.kind, {**step.arguments, "name": step.name})
+            return make("layers", step.kind, {**self._with_models(step, taken), "name": step.name})
         except BuildError as error:
             raise BuildError(f"{self.where(step.path)}: {error}") from error.__cause__
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from kerasflow.spec.blocks import fill
 from kerasflow.spec.document import DocumentPath
 from kerasflow.spec.layers import LayerSpec
 from kerasflow.spec.model import ModelSpec
-from kerasflow.spec.wiring import INPUT, REUSE
+from kerasflow.spec.wiring import INPUT, REUSE, each_reference
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,9 @@ class Step:
         name: the Keras layer's, unique in the model; a block's layers carry the block's name and a dot in front.
         kind: its name in the catalogue, or one of the spec's own: `head`, `model`, `reuse`, `op`.
         arguments: what stands behind its kind, a block's parameters filled in; what is reused by the name of its step.
-        inputs: names of the steps or model inputs that it takes.
+        inputs: names of the steps or model inputs that it takes; `name/1` is the second output of one with several.
         path: where in the spec it stands.
+        named: what its call takes by name: such names, arrays and plain values; the inputs stand for the rest.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Step:
     arguments: dict[str, Any]
     inputs: tuple[str, ...]
     path: DocumentPath
+    named: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,13 @@ def plan(spec: ModelSpec) -> Plan:
     layout = _Layout(spec, set(inputs))
     scope = {name: name for name in inputs}
     last = layout.lay(spec.layers, ("layers",), scope, inputs[0], prefix="", parameters={})
-    return Plan(inputs, tuple(layout.steps), tuple(scope[name] for name in spec.outputs) or (last,))
+    return Plan(inputs, tuple(layout.steps), tuple(_in(scope, text) for text in spec.outputs) or (last,))
+
+
+def _in(scope: Mapping[str, str], text: str) -> str:
+    """A reference by the name of its step."""
+    name, stroke, number = text.partition("/")
+    return scope[name] + stroke + number
 
 
 class _Layout:
@@ -66,9 +75,11 @@ class _Layout:
     ) -> str:
         """Appends the steps of some layers and gives the last one's name; `scope` maps names to steps."""
         for index, layer in enumerate(layers):
-            inputs = tuple(scope[name] for name in layer.inputs) if layer.inputs else (before,)
+            taken = each_reference(partial(_in, scope), layer.inputs)
+            named = taken if isinstance(taken, dict) else {}
+            inputs = tuple(taken) if isinstance(taken, list) else (before,)
             for _ in range(int(fill(layer.repeat, parameters))):
-                before = self._one(layer, (*path, index), inputs, scope, prefix, parameters)
+                before = self._one(layer, (*path, index), inputs, named, scope, prefix, parameters)
                 inputs = (before,)
             if layer.name:
                 scope[layer.name] = before
@@ -79,17 +90,18 @@ class _Layout:
         layer: LayerSpec,
         path: DocumentPath,
         inputs: tuple[str, ...],
+        named: dict[str, Any],
         scope: dict[str, str],
         prefix: str,
         parameters: Mapping[str, Any],
     ) -> str:
         name = self._unique(prefix, layer)
         arguments = {key: fill(value, parameters) for key, value in layer.arguments.items()}
-        if layer.kind == REUSE:
+        if layer.kind == REUSE and not arguments["layer"].startswith("/"):
             arguments = {"layer": scope[arguments["layer"]]}
         block = self.spec.blocks.get(layer.kind)
         if block is None:
-            self.steps.append(Step(name, layer.kind, arguments, inputs, (*path, layer.kind)))
+            self.steps.append(Step(name, layer.kind, arguments, inputs, (*path, layer.kind), named))
             return name
         inner = {**block.parameters, **arguments}
         return self.lay(

@@ -13,9 +13,10 @@ from kerasflow.builders.calls import required
 
 @dataclass(frozen=True)
 class Tensor:
-    """Stands for a tensor of the graph: the inputs are counted first, then the outputs of the calls."""
+    """Stands for a tensor of the graph: which input or call gives it, inputs first, and which of its outputs it is."""
 
     index: int
+    output: int = 0
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Graph:
 
     inputs: tuple[str, ...]
     calls: tuple[Call, ...]
-    outputs: tuple[int, ...]
+    outputs: tuple[Tensor, ...]
 
 
 def is_graph(model: Any) -> bool:
@@ -53,14 +54,15 @@ def graph_of(model: Any) -> Graph:
 
     if not hasattr(model, "inputs"):  # a Sequential that no shape has reached yet
         calls = [Call(layer, {required(layer.call)[0]: Tensor(index)}) for index, layer in enumerate(model.layers)]
-        return Graph(("input",), tuple(calls), (len(calls),))
-    index = {id(tensor): position for position, tensor in enumerate(model.inputs)}
+        return Graph(("input",), tuple(calls), (Tensor(len(calls)),))
+    index = {id(tensor): Tensor(position) for position, tensor in enumerate(model.inputs)}
     calls = []
     for node, arguments in _nodes(model):
         standing = partial(_standing, index)
         taken = {name: keras.tree.map_structure(standing, value) for name, value in arguments.items()}
         calls.append(Call(node.operation, taken, len(node.outputs)))
-        index |= {id(tensor): len(model.inputs) + len(calls) - 1 for tensor in node.outputs}
+        maker = len(model.inputs) + len(calls) - 1
+        index |= {id(tensor): Tensor(maker, number) for number, tensor in enumerate(node.outputs)}
     return Graph(
         tuple(tensor._keras_history.operation.name for tensor in model.inputs),
         tuple(calls),
@@ -125,8 +127,8 @@ def tensors_in(*values: Any) -> list[Any]:
     ]
 
 
-def _standing(index: dict[int, int], value: Any) -> Any:
-    return Tensor(index[id(value)]) if _symbolic(value) else value
+def _standing(index: dict[int, Tensor], value: Any) -> Any:
+    return index[id(value)] if _symbolic(value) else value
 
 
 def _symbolic(value: Any) -> bool:

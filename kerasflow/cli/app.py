@@ -101,20 +101,25 @@ def _run_to_resume(spec: Path, overrides: dict[str, Any], runs: Path) -> Path:
 @app.command()
 def rerun(
     run: Annotated[str, typer.Argument(metavar="RUN", help="An MLflow run id, or a run folder.")],
+    set_: Set = None,
     uri: Annotated[str, typer.Option(help="The tracking store that has the run, and gets the new one.")] = "",
     runs: Root = Path("runs"),
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")] = False,
 ) -> None:
-    """Train a recorded run again, from its record alone; exit code 1 if it does not end the same to the bit."""
+    """Train a recorded run again, from its record alone; exit code 1 if it does not end the same to the bit.
+
+    With --set it is another experiment, whose numbers are its own.
+    """
     from kerasflow.cli.show import show_rerun, told_how_to_go_on
 
+    overrides = parse_overrides(set_)
     load_tensorflow()
     from kerasflow.rerunning import rerun as run_again
 
     with told_how_to_go_on():
-        found = run_again(run, uri=uri, root=runs, verbose=0 if quiet else "auto")
+        found = run_again(run, overrides, uri=uri, root=runs, verbose=0 if quiet else "auto")
     show_rerun(found)
-    if not found.same:
+    if not found.same and not found.changed:
         raise typer.Exit(1)
 
 

@@ -65,6 +65,8 @@ def show_rerun(found: RerunResult) -> None:
         _line("compared", "the first run did not finish, so there is nothing to compare with")
         return
     title = "the same to the bit" if found.same else "NOT the same"
+    if found.changed:
+        title = f"changed: {'; '.join(found.changed)}: the numbers are this run's own"
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
     table.add_column("at the end")
     for column in ("then", "now"):
@@ -144,18 +146,22 @@ def show_comparison(found: Comparison, metric: str) -> None:
 
 def show_synced(runs: Iterable[Synced]) -> bool:
     """Run by run what was delivered; gives whether all is where it belongs."""
-    seen, faults = 0, 0
+    seen = faults = at_work = 0
     for run in runs:
         seen += 1
-        told = [f"delivered {run.delivered:,} events"] if run.delivered else []
+        at_work += run.status == "RUNNING"
+        told = [f"still training, {run.epochs:,} epochs so far, and tells MLflow itself"] * (run.status == "RUNNING")
+        told += [f"delivered {run.delivered:,} events"] if run.delivered else []
         told += ["its process is gone: it says KILLED now"] if run.closed else []
         if told:
             _line(run.status, f"{_near(run.folder)}: {'; '.join(told)}")
         if run.fault:
             faults += 1
             print(f"error: {_near(run.folder)}: {run.fault}", file=sys.stderr)
-    left = f"{faults:,} of them have more to tell than could be told" if faults else "nothing is left to tell"
-    console.print(f"Runs looked at: {seen:,}; {left}.")
+    nothing = "nothing else" if at_work else "nothing"
+    left = f"{faults:,} with more to tell than could be told" if faults else f"{nothing} is left to tell"
+    working = f"{at_work:,} still training; " if at_work else ""
+    console.print(f"Runs looked at: {seen:,}; {working}{left}.")
     return not faults
 
 

@@ -129,6 +129,7 @@ class Fitted:
                 compiling={},
                 learning_rate=None,
                 params={},
+                network=None,
             )
             own = {"recipe": recipe, "seeds": [v.numpy() for v in self.model.variables if is_seed(v)]}
         else:

@@ -14,7 +14,7 @@ import numpy as np
 from kerasflow.builders.graph import HeadTask
 from kerasflow.builders.objects import seeded
 from kerasflow.builders.precision import Precision, computing_in
-from kerasflow.errors import TrainingError, did_you_mean, sentence
+from kerasflow.errors import BuildError, TrainingError, did_you_mean, sentence
 from kerasflow.estimators.heads import (
     Head,
     called,
@@ -31,7 +31,7 @@ from kerasflow.estimators.portable import SavedModel
 from kerasflow.spec.experiment import ExperimentSpec
 from kerasflow.spec.model import ModelSpec, as_model_spec, load_model_spec
 from kerasflow.training.keras_internals import compile_arguments, loss_of_function, set_dtype, settle
-from kerasflow.transfer.joining import build
+from kerasflow.transfer.joining import build, onto
 
 TASKS: dict[str, HeadTask] = {
     "binary": "binary",
@@ -53,10 +53,11 @@ class Recipe:
         compiling: more arguments of `model.compile`.
         learning_rate: None for the optimizer's own.
         meta: what is known of the data; see `kf.KerasClassifier`.
-        params: the estimator's parameters, for a callable that asks for them.
         precision: that layers compute in.
         seed: of initial weights and masks.
         sample: one of any values, nested as the model takes it: for models that make their weights when called.
+        params: the estimator's parameters, for a callable that asks for them.
+        network: in place of the one that a spec's backbone names; it is cloned.
     """
 
     model: Any
@@ -72,6 +73,7 @@ class Recipe:
     seed: int
     sample: Any
     params: dict[str, Any] = field(default_factory=dict)
+    network: Any = None
 
     @property
     def task(self) -> HeadTask:
@@ -145,10 +147,14 @@ class Recipe:
         return self.model if isinstance(self.model, ModelSpec) else None
 
     def _built(self, spec: ModelSpec) -> Any:
+        if spec.backbone is not None and spec.backbone.aux_heads:
+            raise BuildError("model.backbone.aux_heads: learn in an experiment, by kf.run; leave them out here")
         outputs = spec.outputs or ("head",)
         each = zip(outputs, self._counts(len(outputs)), losses_of(self._loss(), outputs), strict=False)
         heads = {name: head_for(self.task, count, own) for name, count, own in each}
         shape = self.meta["X_shape_"][1:]
+        if self.network is not None:
+            return onto(_clone(self.network), spec, shape, *heads[outputs[0]])
         if len(outputs) == 1:  # wherever its head stands, and whatever it is called
             return build(spec, shape, *heads[outputs[0]])
         units, tasks = ({name: n for name, (n, _) in heads.items()}, {name: kind for name, (_, kind) in heads.items()})

@@ -11,7 +11,7 @@ import json
 import sys
 import weakref
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -19,12 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kerasflow.recording import delivery_to, store_for
-from kerasflow.tracking.delivery import Delivery
+from kerasflow.recording import recorded, store_for
 from kerasflow.tracking.folder import RunFolder
 from kerasflow.tracking.journal_tracker import JournalTracker
 from kerasflow.tracking.port import Points
-from kerasflow.tracking.shipper import deliver_now
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,21 +89,18 @@ def search_run_for(clone: Any, before: SearchRun | None) -> SearchRun | None:
     experiment = tracking.experiment or kind
     folder = RunFolder.create(Path(tracking.root), experiment, name)
     held = ExitStack()
-    held.enter_context(folder.locked())
+    held.enter_context(recorded(folder, store))
     tracker = JournalTracker(folder)
     given = {"search": type(search).__name__, **_search_params(search)}
     tracker.start(experiment, name, params_for(given | clone.get_params(deep=False)), {"estimator": kind})
-    delivery = delivery_to(folder, store) if store else None
-    if delivery is not None:
-        deliver_now(delivery)  # so that its parts find it in the store
-    weakref.finalize(clone, _finish, held, tracker, delivery, search)  # the search does not hold this clone
+    weakref.finalize(clone, _finish, held, tracker, search)  # the search does not hold this clone
     return SearchRun(tracker.run_id, id(search))
 
 
-def _finish(held: ExitStack, tracker: JournalTracker, delivery: Delivery | None, search: Any) -> None:
+def _finish(held: ExitStack, tracker: JournalTracker, search: Any) -> None:
     """The search has returned, or was given up."""
     folder, results = tracker.folder, getattr(search, "cv_results_", None)
-    with held, closing(folder.journal):
+    with held:
         if results is None:
             tracker.end("FAILED")
             folder.set_status("FAILED", "the search has not come to its end")
@@ -113,8 +108,6 @@ def _finish(held: ExitStack, tracker: JournalTracker, delivery: Delivery | None,
             _tell_results(tracker, results, getattr(search, "best_index_", None))
             tracker.end("FINISHED")
             folder.set_status("FINISHED", "the search has come to its end")
-        if delivery is not None:
-            deliver_now(delivery)
 
 
 def _tell_results(tracker: JournalTracker, results: Any, best: int | None) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Self
 
 from sklearn.utils.metaestimators import available_if
 
 from kerasflow.errors import BuildError, TrainingError, did_you_mean
 from kerasflow.estimators.classifier import KerasClassifier
+from kerasflow.estimators.recipe import Recipe
 from kerasflow.spec.model import ModelSpec, as_model_spec
 from kerasflow.training.history import History, Row
 from kerasflow.training.keras_internals import compile_arguments
@@ -26,10 +28,11 @@ class TransferClassifier(KerasClassifier):
     type; a network of the zoo wants values 0..255. Labels are `(n_samples,)`.
 
     Args:
-        backbone: a network of the zoo by name, such as `mobilenet_v2`; or a path to a saved `.keras` model.
+        backbone: a network of the zoo by name, such as `mobilenet_v2`; a `keras.Model`, which is cloned with its
+            weights and never changed; or a path to a saved `.keras` one.
         weights: of a network of the zoo: `imagenet`, a path, or None for random ones.
-        layer: the last one of the backbone that is kept, or several, which make one vector; all but the classifier if
-            None.
+        layer: the last one of the backbone that is kept, or several, which make one vector; if None, all but the
+            classifier, which of a model of your own is its last layer.
         size: images are resized to this height and width; as they are if None.
         pooling: of the backbone's last feature map: `avg`, `max` or `none`.
         layers: of a spec, between the backbone and the classes; the last is `head`.
@@ -104,14 +107,19 @@ class TransferClassifier(KerasClassifier):
 
     @property
     def _maker(self) -> ModelSpec:
-        if not isinstance(self.backbone, str | os.PathLike):
+        import keras
+
+        if isinstance(self.backbone, keras.Model):
+            own = {"model": self.backbone.name}
+        elif isinstance(self.backbone, str | os.PathLike):
+            saved = str(self.backbone).endswith(".keras")
+            weights = "none" if self.weights is None else self.weights
+            own = {"model": str(self.backbone)} if saved else {"name": self.backbone, "weights": weights}
+        else:
             raise BuildError(
-                "backbone must be the name of a network of the zoo or the path of a .keras file, got "
-                f"{type(self.backbone).__name__}; of a keras.Model, save it first: model.save('backbone.keras')"
+                "backbone must be the name of a network of the zoo, a keras.Model or the path of a .keras file, got "
+                f"{type(self.backbone).__name__}"
             )
-        saved = str(self.backbone).endswith(".keras")
-        weights = "none" if self.weights is None else self.weights
-        own = {"model": str(self.backbone)} if saved else {"name": self.backbone, "weights": weights}
         backbone = {**own, "layer": self.layer, "size": self.size, "pooling": self.pooling}
         return as_model_spec(
             {
@@ -120,6 +128,10 @@ class TransferClassifier(KerasClassifier):
                 "layers": list(self.layers),
             }
         )
+
+    def _recipe(self, *known: Any) -> Recipe:
+        recipe = super()._recipe(*known)
+        return recipe if isinstance(self.backbone, str | os.PathLike) else replace(recipe, network=self.backbone)
 
     @available_if(lambda self: False)
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:

@@ -11,6 +11,7 @@ from kerasflow.spec import catalogue
 from kerasflow.spec.catalogue import Argument, Entry, Kind
 from kerasflow.spec.document import DocumentPath
 from kerasflow.spec.faults import Found, short
+from kerasflow.spec.literals import slices
 
 _WORD_OF_KIND = {
     "layers": "layer", "optimizers": "optimizer", "losses": "loss", "metrics": "metric", "initializers": "initializer",
@@ -103,6 +104,8 @@ def _check_nested(kind: Kind, value: Any, here: DocumentPath, found: Found) -> A
         found.append((here, f"must be one {_WORD_OF_KIND[kind]} by name, with its arguments, got {short(value)}"))
         return value
     name, behind = (value, None) if isinstance(value, str) else next(iter(value.items()))
+    if kind == "layers" and name == "model":  # a model in a layer: `layers` checks it
+        return value
     entry = catalogue.find(kind, str(name))
     if entry is None and isinstance(value, str):
         found.append((here, f"{short(value)} is no {_WORD_OF_KIND[kind]}{catalogue.near(kind, value)}"))
@@ -166,6 +169,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
         "must be a list of integers; -1 for what is left over",
     ),
     **dict.fromkeys(["l1", "l2", "stddev"], (lambda v: _number(v) and v >= 0, "must be a number >= 0")),
+    "key": (lambda v: isinstance(v, str) and slices(v) is not None, "must be a slice as text, such as '[:, 1:]'"),
     "output_dim": (whole, "must be an integer >= 1"),
     **dict.fromkeys(
         ["kernel_size", "strides", "pool_size", "dilation_rate"],

@@ -138,6 +138,10 @@ class _Loader(yaml.SafeLoader):
             super().scan_to_next_token()
 
 
+class _Dumper(yaml.SafeDumper):
+    """Puts quotes around text that YAML 1.1 or 1.2 would take for something else."""
+
+
 _Loader.yaml_implicit_resolvers = {}
 for _tag, _pattern, _first in (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
@@ -150,7 +154,14 @@ for _tag, _pattern, _first in (
     ),
     ("merge", "<<", "<"),
 ):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first))
+    for _yaml in (_Loader, _Dumper):
+        _yaml.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first))
+
+
+def as_yaml(value: Any) -> str:
+    """Plain values as YAML text that reads back as the same."""
+    text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, width=110, default_flow_style=None)
+    return text
 
 
 class _Walk:

@@ -8,14 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from kerasflow.errors import Fault, SpecError
 from kerasflow.secrecy import without_password
 from kerasflow.spec.base import Part
 from kerasflow.spec.data import DataSpec
-from kerasflow.spec.document import Document, DocumentPath, dotted, open_document, split_path
+from kerasflow.spec.document import Document, DocumentPath, as_yaml, dotted, open_document, split_path
 from kerasflow.spec.faults import Found, refuse, short, spec_error
 from kerasflow.spec.model import ModelSpec
 from kerasflow.spec.overriding import override
@@ -60,6 +59,9 @@ class ExperimentSpec(Part):
         backbone = self.model.backbone
         if self.train.route != "scratch" and backbone is None:
             found.append((("train", "route"), f"{self.train.route} needs a backbone: name one under model"))
+        if self.train.route != "scratch" and backbone is not None and backbone.aux_heads:
+            message = f"help a network to learn from its first epoch; got route {self.train.route}"
+            found.append((("model", "backbone", "aux_heads"), f"{message}, set scratch or leave them out"))
         if backbone is not None and backbone.name is not None and self.data.scale != "none":
             message = f"must be none: {backbone.name} has its own way of scaling images, which the model does itself"
             found.append((("data", "scale"), f"{message}; got {self.data.scale!r}"))
@@ -97,7 +99,7 @@ class ExperimentSpec(Part):
 
     def to_yaml(self) -> str:
         """The same as YAML text."""
-        return yaml.safe_dump(self.to_document(), sort_keys=False, width=110, default_flow_style=None)
+        return as_yaml(self.to_document())
 
     def without_password(self) -> ExperimentSpec:
         """The same with `***` for who may enter the tracking store, to be written down."""

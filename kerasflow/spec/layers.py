@@ -6,11 +6,18 @@
 - add:                          # the colon: other keys follow
   name: sum
   inputs: [left, right]
+- dense: 3                      # one of several outputs, counted from 0
+  inputs: [lstm/1]
+- lstm: 8                       # more that its call takes, by name: layers, numbers, true or false
+  inputs: {initial_state: [hidden, cell], mask: known}
 - residual: {filters: 64}       # a block of the same model
   repeat: 3
 - reuse: left                  # the same layer with the same weights on another input
   inputs: [right]
+- reuse: /encoder/dense         # a layer of another model, by its path from the outermost one
 - op: {multiply: {x2: 0.5}}     # a function of keras.ops; inputs are the arguments that it does not name
+- op: {multiply: {x2: {float32: [0.5, 2]}}}     # an array of a dtype
+- op: {get_item: {key: "[:, 1:]"}}              # a slice
 - model: {layers: [...]}        # a model in the model, with names of its own
   name: encoder
 - head
@@ -27,10 +34,11 @@ from pydantic_core import CoreSchema
 
 from kerasflow.errors import did_you_mean
 from kerasflow.spec import catalogue
-from kerasflow.spec.arguments import as_arguments, check_call, whole
+from kerasflow.spec.arguments import as_arguments, check_call, kind_of, whole
 from kerasflow.spec.base import Listed, Part
 from kerasflow.spec.document import DocumentPath, clip
 from kerasflow.spec.faults import Found, short
+from kerasflow.spec.literals import check_arrays
 from kerasflow.spec.named import call_schema
 from kerasflow.spec.wiring import HEAD, INPUT, MODEL, OP, OWN, REUSE, check_wiring, parse_names
 
@@ -58,14 +66,15 @@ class LayerSpec(Part):
         kind: the layer's name in the catalogue, a block's name, or a kind of its own.
         arguments: its constructor's, the block's parameters, or what the kind of its own takes.
         name: how `inputs` and `outputs` elsewhere refer to it, and the Keras layer's name; made from the kind if None.
-        inputs: names of what it takes; the layer before it if None.
+        inputs: names of what it takes, in a list or by the arguments of its call; the layer before it if None, and for
+            arguments that must be given and are not named.
         repeat: how often a block or layer stands in a row; a number, or a block's parameter such as `$depth`.
     """
 
     kind: str
     arguments: dict[str, Any] = {}
     name: str | None = None
-    inputs: Annotated[tuple[str, ...] | None, Listed] = None
+    inputs: Annotated[tuple[str, ...], Listed] | dict[str, Any] | None = None
     repeat: int | str = 1
 
     @model_validator(mode="before")
@@ -75,7 +84,8 @@ class LayerSpec(Part):
 
     @model_serializer
     def _write(self) -> dict[str, Any]:
-        beside = {"name": self.name, "inputs": list(self.inputs) if self.inputs else None, "repeat": self.repeat}
+        inputs = dict(self.inputs) if isinstance(self.inputs, dict) else list(self.inputs or ())
+        beside = {"name": self.name, "inputs": inputs or None, "repeat": self.repeat}
         return {self.kind: dict(self.arguments)} | {
             k: v for k, v in beside.items() if v is not None and (k, v) != ("repeat", 1)
         }
@@ -88,7 +98,7 @@ class LayerSpec(Part):
         operations = {"enum": sorted(catalogue.entries("ops"))}
         beside = {
             "name": {"type": "string"},
-            "inputs": names,
+            "inputs": {"anyOf": [names, {"type": "object", "minProperties": 1}]},
             "repeat": {"type": ["integer", "string"]},
             MODEL: {"type": "object", **model, "additionalProperties": False},
             REUSE: {"type": ["string", "object"]},
@@ -166,8 +176,25 @@ def check_kind(
         hint = did_you_mean(kind, [*parameters, *OWN, *catalogue.names("layers")])
         found.append(((*here, kind), f"is no layer of the installed Keras and no block of this model{hint}"))
         return kind, {}
-    canonical, arguments = check_call("layers", kind, behind, here, found)
-    return canonical, dict(arguments)
+    canonical, checked = check_call("layers", kind, behind, here, found)
+    arguments = dict(checked)
+    for key, value in arguments.items():
+        if kind_of(key) == "layers" and isinstance(value, dict) and MODEL in value:
+            arguments[key] = _check_model_within(canonical, value[MODEL], (*here, kind, key), found)
+    return canonical, arguments
+
+
+def _check_model_within(kind: str, behind: Any, here: DocumentPath, found: Found) -> dict[str, Any]:
+    """A model that a layer passes each step of its input through."""
+    if kind != "time_distributed":
+        found.append(((*here, MODEL), f"{kind} takes a layer, not a model; only time_distributed does"))
+        return {}
+    name = {}
+    if isinstance(behind, dict) and "name" in behind:
+        behind = dict(behind)
+        name = {"name": behind.pop("name")}
+        _check_beside(name, (*here, MODEL), found)
+    return {MODEL: name | _check_model(behind, here, found)}
 
 
 def refusal(name: str) -> str | None:
@@ -228,8 +255,11 @@ def _check_beside(given: dict[str, Any], here: DocumentPath, found: Found) -> di
     if inputs is not None:
         if isinstance(inputs, list | tuple) and inputs and all(isinstance(item, str) for item in inputs):
             beside["inputs"] = tuple(inputs)
+        elif isinstance(inputs, dict) and inputs and all(isinstance(key, str) for key in inputs):
+            check_arrays(inputs, (*here, "inputs"), found)
         else:
-            found.append(((*here, "inputs"), f"must be a list of layers' names, got {short(inputs)}"))
+            expected = "must be a list of layers' names, or a mapping of the call's arguments to them"
+            found.append(((*here, "inputs"), f"{expected}, got {short(inputs)}"))
             del beside["inputs"]
     parameter = isinstance(repeat, str) and repeat.startswith("$")
     if repeat is not None and not parameter and not whole(repeat):
@@ -268,6 +298,7 @@ def _check_op(behind: Any, here: DocumentPath, found: Found) -> dict[str, Any]:
         found.append(((*here, OP, name), f"takes its arguments by name, got {short(arguments)}"))
         return {}
     canonical, checked = check_call("ops", str(name), arguments, (*here, OP), found)
+    check_arrays(checked, (*here, OP, name), found)
     return {canonical: checked}
 
 
@@ -302,7 +333,10 @@ def parse_graph(
     found: Found,
 ) -> dict[str, Any]:
     """Layers and the names of inputs and outputs: what a model and a model in it share; arguments as `parse_layers`."""
-    names = {key: parse_names(given.get(key), (*path, key), found) for key in ("inputs", "outputs")}
+    names = {
+        "inputs": parse_names(given.get("inputs"), (*path, "inputs"), found, different=True),
+        "outputs": parse_names(given.get("outputs"), (*path, "outputs"), found, different=False),
+    }
     layers: list[LayerSpec] = []
     if given.get("layers") is None:
         found.append(((*path, "layers"), "is required"))

@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Field, GetJsonSchemaHandler, ValidationError, model_serializer, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    ValidationError,
+    ValidationInfo,
+    model_serializer,
+    model_validator,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
@@ -18,7 +26,7 @@ from kerasflow.spec.faults import Found, refuse, short, spec_error
 from kerasflow.spec.layers import LayerSpec, parse_graph, parse_layers
 from kerasflow.spec.overriding import override
 from kerasflow.spec.paths import FilePath
-from kerasflow.spec.wiring import HEAD
+from kerasflow.spec.wiring import HEAD, check_shared
 
 Size = Annotated[int, Field(ge=1)]
 
@@ -35,6 +43,8 @@ class BackboneSpec(Part):
             all make one vector. All but the classifier if None, of a saved model all but its last layer.
         size: images are resized to this height and width, bilinearly; as they are if None.
         pooling: of its last feature map over height and width: `avg`, `max` or `none`.
+        aux_heads: whether GoogLeNet's auxiliary classifiers learn beside the head, in training alone, with the weights
+            that its card says; for `weights: none`.
     """
 
     first: ClassVar[str] = "name"
@@ -44,6 +54,7 @@ class BackboneSpec(Part):
     layer: str | list[str] | None = None
     size: Size | None = None
     pooling: Literal["avg", "max", "none"] = "avg"
+    aux_heads: bool = False
 
     @model_validator(mode="before")
     @classmethod
@@ -56,6 +67,11 @@ class BackboneSpec(Part):
             raise ValueError("needs either name, of a network of the zoo, or model, a path to .keras")
         if self.model is not None and ("weights" in self.model_fields_set or self.size is not None):
             raise ValueError("a saved model has its own weights and input size; leave weights and size out")
+        if self.aux_heads and (self.name is None or self.weights != "none" or self.layer is not None):
+            raise ValueError(
+                "aux_heads learn with a whole network of the zoo from its first epoch: give its name and "
+                "weights: none, and leave layer out"
+            )
         return self
 
     @classmethod
@@ -68,8 +84,9 @@ class BackboneSpec(Part):
 
     @model_serializer(mode="wrap")
     def _write(self, handler: Any) -> dict[str, Any]:
-        kept = ("model", "layer", "pooling") if self.name is None else ("name", "weights", "layer", "size", "pooling")
-        return {key: value for key, value in handler(self).items() if key in kept and value is not None}
+        left_out = ("weights", "size") if self.model is not None else ()
+        written = {key: value for key, value in handler(self).items() if key not in left_out and value is not None}
+        return {key: value for key, value in written.items() if key != "aux_heads" or value}
 
 
 class ModelSpec(Part):
@@ -81,7 +98,8 @@ class ModelSpec(Part):
         layers: each takes the output of the one before it, unless it names its `inputs`.
         blocks: groups of layers by name, used like layers.
         inputs: names of the inputs where there are several; one, called `input`, if empty.
-        outputs: names of the layers whose outputs the model gives; the last layer's if empty.
+        outputs: names of the layers or inputs that the model gives, `lstm/1` for the second output of a layer with
+            several; the last layer's if empty.
     """
 
     model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["layers"]}, {"required": ["backbone"]}]})
@@ -95,7 +113,7 @@ class ModelSpec(Part):
 
     @model_validator(mode="before")
     @classmethod
-    def _parse(cls, given: Any) -> Any:
+    def _parse(cls, given: Any, info: ValidationInfo) -> Any:
         if not isinstance(given, dict):
             return given
         found: Found = []
@@ -115,6 +133,8 @@ class ModelSpec(Part):
         graph = parse_graph(given, (), known, set(), found)
         if not found:
             check_filled(graph["layers"], blocks, found)
+            if not (info.context or {}).get("within"):
+                check_shared([layer.model_dump() for layer in graph["layers"]], found)
         refuse(found)
         return {"backbone": backbone, "augmentation": tuple(augmentation), "blocks": blocks, **graph}
 
@@ -134,6 +154,11 @@ def as_model_spec(given: ModelSpec | dict[str, Any]) -> ModelSpec:
         SpecError: with every fault that it has.
     """
     return load_model_spec(given)
+
+
+def model_within(given: dict[str, Any]) -> ModelSpec:
+    """A model in the model, whose reused layers may be those of another."""
+    return _validated(Document(given), {}, within=True)
 
 
 def load_model_spec(
@@ -168,10 +193,10 @@ def load_model_spec(
     return _validated(Document(value, document.file, document.folder, document.lines), changes)
 
 
-def _validated(document: Document, changes: Mapping[DocumentPath, Any]) -> ModelSpec:
+def _validated(document: Document, changes: Mapping[DocumentPath, Any], *, within: bool = False) -> ModelSpec:
     if not isinstance(document.value, dict):
         raise SpecError([Fault("", f"must be a mapping with layers, got {short(document.value)}", document.file)])
     try:
-        return ModelSpec.model_validate(document.value, context={"folder": document.folder})
+        return ModelSpec.model_validate(document.value, context={"folder": document.folder, "within": within})
     except ValidationError as error:
         raise spec_error(error, ModelSpec, document, changes) from None

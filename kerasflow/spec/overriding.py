@@ -29,6 +29,16 @@ def override(value: Any, changes: Mapping[DocumentPath, Any]) -> None:
         raise SpecError(faults)
 
 
+def value_at(document: Any, path: DocumentPath) -> Any:
+    """What plain dicts and lists hold at a path; None where it leads nowhere."""
+    for part in path:
+        try:
+            document = document[part if isinstance(document, list) else str(part)]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return document
+
+
 def _set(value: Any, path: DocumentPath, new: Any) -> None:
     for depth, part in enumerate(path[:-1]):
         if isinstance(value, dict) and part == "blocks" and "layers" in value:  # a model may have none yet

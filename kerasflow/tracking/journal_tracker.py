@@ -8,11 +8,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from kerasflow.errors import RunError, TrackingError
+from kerasflow.errors import FileChangedError, RunError, TrackingError
 from kerasflow.tracking.folder import RunFolder, digest_of
 from kerasflow.tracking.journal import Event
 from kerasflow.tracking.port import Context, EndStatus, Points, Tensor, Tracker
-from kerasflow.tracking.record import metrics_of
+from kerasflow.tracking.record import DIGEST_TAG, metrics_of
 
 POINTS_AT_ONCE = 1000
 _CURVES = ("epoch", "log_curves")
@@ -21,7 +21,8 @@ _CURVES = ("epoch", "log_curves")
 class JournalTracker:
     """Keeps a run in the journal of its folder, at once and whatever becomes of a store.
 
-    Files are in the folder already; the journal holds their paths and digests.
+    Files are in the folder already; the journal holds their paths and digests. Those of artifacts and models are tags
+    of the run, too: who changes a file cannot change those.
 
     Attributes:
         run_id: the folder's name.
@@ -122,6 +123,8 @@ def told_by(folder: RunFolder) -> Told:
             told.params = event.facts["params"]
         if event.kind in ("start", "set_tags"):
             told.tags |= event.facts["tags"]
+        elif event.kind in _DIGESTED:
+            told.tags |= _digest_tag(event)
         elif event.kind == "epoch":
             told.rows.append(event.facts["row"])
         elif event.kind == "go_back":
@@ -145,6 +148,7 @@ def replay(events: Sequence[Event], tracker: Tracker, folder: RunFolder) -> None
     """Tells a tracker what happened: one event, or several that add to curves.
 
     Raises:
+        FileChangedError: the file that was logged is another now, or gone.
         TrackingError: as the tracker does.
     """
     event = events[0]
@@ -159,16 +163,38 @@ def replay(events: Sequence[Event], tracker: Tracker, folder: RunFolder) -> None
         tracker.end(facts["status"], at=facts.get("ended", event.at))
     elif event.kind in _OTHERS:
         if "path" in facts:
-            del facts["sha256"]  # of the content at that time; what is there now is what is sent
-            facts["path"] = _within(folder, facts["path"])
-            if not facts["path"].exists():
-                return  # somebody has cleared up; what is gone must not hold up the rest
+            facts["path"] = _as_logged(folder, facts["path"], facts.pop("sha256"))
         if "signature" in facts:
             facts["signature"] = {side: [Tensor(*one) for one in some] for side, some in facts["signature"].items()}
         getattr(tracker, event.kind)(**facts)
+        if event.kind in _DIGESTED:
+            tracker.set_tags(_digest_tag(event))
 
 
-_OTHERS = ("set_tags", "log_dataset", "log_image", "log_artifact", "log_model")
+def is_replaced(event: Event, folder: RunFolder) -> bool:
+    """Whether the run itself has logged another file of the same name later."""
+    later = folder.journal.read(event.end)
+    return any(one.kind == event.kind and one.facts["path"] == event.facts["path"] for one in later)
+
+
+_DIGESTED = ("log_artifact", "log_model")
+_OTHERS = ("set_tags", "log_dataset", "log_image", *_DIGESTED)
+
+
+def _digest_tag(event: Event) -> dict[str, str]:
+    """By the artifact's path in the store."""
+    name, folder = Path(event.facts["path"]).name, event.facts.get("folder", "")
+    return {f"{DIGEST_TAG}{folder}/{name}" if folder else f"{DIGEST_TAG}{name}": event.facts["sha256"]}
+
+
+def _as_logged(folder: RunFolder, name: str, sha256: str) -> Path:
+    """A file of the run folder, which is what the run has logged."""
+    path = _within(folder, name)
+    found = digest_of(path) if path.exists() else ""
+    if found == sha256:
+        return path
+    what = f"was changed (SHA-256 {sha256[:12]}… then, {found[:12]}… now)" if found else "was removed"
+    raise FileChangedError(f"{name} {what} after the run had logged it")
 
 
 def _points(event: Event) -> Points:

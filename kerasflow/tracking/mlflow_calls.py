@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
+from functools import cache
+from typing import Any
 
-from kerasflow.errors import TrackingError
+from kerasflow.errors import RefusedError, TrackingError
 from kerasflow.tracking.store_uri import shown
 
 # Seconds for one request. It is not sent again where there is no answer: whoever repeats it asks first what arrived.
@@ -16,9 +19,30 @@ FIRST_CONTACT = 5
 REQUEST = 10
 UPLOAD = 60
 
-# MLflow reads these for each request and has no argument for them; other threads must not see them half-changed.
+# Of what MLflow or a server before it says, that which it will say again of the same request. Not who may enter (a
+# password is renewed), nor a conflict, nor a limit; and not BAD_REQUEST, as which MLflow tells most faults of its
+# database.
+_FINAL_CODES = frozenset(
+    {
+        "ALREADY_EXISTS",
+        "ENDPOINT_NOT_FOUND",
+        "INVALID_PARAMETER_VALUE",
+        "MALFORMED_REQUEST",
+        "MAX_BLOCK_SIZE_EXCEEDED",
+        "MAX_LIST_SIZE_EXCEEDED",
+        "NOT_FOUND",
+        "NOT_IMPLEMENTED",
+        "RESOURCE_ALREADY_EXISTS",
+        "RESOURCE_DOES_NOT_EXIST",
+    }
+)
+_MAY_CHANGE = frozenset({401, 402, 403, 407, 408, 409, 421, 423, 425, 429, 499})  # HTTP status, likewise
+
 _process = threading.RLock()
 _NOISY = ("mlflow", "alembic")
+
+_ours: ContextVar[Mapping[str, Any] | None] = ContextVar("kerasflow_calls", default=None)
+"""What MLflow's settings are for the calls of this thread, by the names of its environment variables."""
 
 
 @contextmanager
@@ -31,9 +55,10 @@ def calling(uri: str, action: str, seconds: int = REQUEST) -> Iterator[None]:
         seconds: how long to wait for each answer.
 
     Raises:
-        TrackingError: for whatever goes wrong.
+        RefusedError: the store will refuse this however often it is asked.
+        TrackingError: for whatever else goes wrong.
     """
-    with _process, patience(seconds), _quiet():
+    with _process, _quiet(), _patience(seconds):
         try:
             yield
         except TrackingError:
@@ -41,9 +66,15 @@ def calling(uri: str, action: str, seconds: int = REQUEST) -> Iterator[None]:
         except Exception as error:  # a store may raise what its driver raises: SQLAlchemy, boto3, requests, OSError
             if _is_silence(error):
                 raise TrackingError(f"the tracking server {shown(uri)} does not answer; is it running?") from error
-            raise TrackingError(
-                f"the tracking store {shown(uri)} refused to {action}: {shown(_first_line(error))}"
-            ) from error
+            kind = RefusedError if _is_final(error) else TrackingError
+            raise kind(f"the tracking store {shown(uri)} refused to {action}: {shown(_first_line(error))}") from error
+
+
+class InContext(ThreadPoolExecutor):
+    """Threads that call as the one does that gave them the work: those of MLflow's own downloads."""
+
+    def submit(self, call: Callable[..., Any], /, *args: Any, **options: Any) -> Future[Any]:
+        return super().submit(copy_context().run, call, *args, **options)
 
 
 def _is_silence(error: BaseException | None) -> bool:
@@ -57,6 +88,16 @@ def _is_silence(error: BaseException | None) -> bool:
     return False
 
 
+def _is_final(error: Exception) -> bool:
+    import requests
+    from mlflow.exceptions import MlflowException
+
+    if isinstance(error, requests.HTTPError) and error.response is not None:  # as artifacts are refused
+        status = error.response.status_code
+        return 400 <= status < 500 and status not in _MAY_CHANGE
+    return isinstance(error, MlflowException) and error.error_code in _FINAL_CODES
+
+
 def _first_line(error: Exception) -> str:
     text = str(error).strip() or type(error).__name__
     line = text.splitlines()[0]
@@ -64,23 +105,42 @@ def _first_line(error: Exception) -> str:
 
 
 @contextmanager
-def patience(seconds: int = REQUEST) -> Iterator[None]:
-    """While the block runs, MLflow waits so long for an answer, once; within another such block, as long as that says.
-
-    The environment is the whole process': a thread beside others had better not be the one that changes it.
-    """
-    settings = {
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-        "MLFLOW_HTTP_REQUEST_TIMEOUT": str(seconds),
-        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    }
-    ours = {name: value for name, value in settings.items() if name not in os.environ}
-    os.environ.update(ours)
+def _patience(seconds: int) -> Iterator[None]:
+    """While the block runs, MLflow asks once and waits so long for each answer to this thread, and to no other."""
+    _settings_by_context()
+    token = _ours.set(
+        {
+            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": 0,
+            "MLFLOW_HTTP_REQUEST_TIMEOUT": seconds,
+            "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": True,
+        }
+    )
     try:
         yield
     finally:
-        for name in ours:
-            os.environ.pop(name, None)
+        _ours.reset(token)
+
+
+@cache
+def _settings_by_context() -> None:
+    """MLflow asks these settings for each request, of the environment alone, which is all threads': here of `_ours`."""
+    from mlflow import environment_variables as settings
+
+    def by_context(setting: Any) -> Callable[[], Any]:
+        of_environment = setting.get
+
+        def get() -> Any:
+            ours = _ours.get()
+            return of_environment() if ours is None or setting.is_set() else ours[setting.name]
+
+        return get
+
+    for setting in (
+        settings.MLFLOW_HTTP_REQUEST_MAX_RETRIES,
+        settings.MLFLOW_HTTP_REQUEST_TIMEOUT,
+        settings.MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT,
+    ):
+        setting.get = by_context(setting)  # type: ignore[method-assign]
 
 
 @contextmanager

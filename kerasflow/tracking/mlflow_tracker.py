@@ -8,12 +8,12 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kerasflow.errors import TrackingError
+from kerasflow.errors import NotYetError, RefusedError, RunGoneError, TrackingError
 from kerasflow.tracking import limits, store_uri
 from kerasflow.tracking.environment import model_requirements
 from kerasflow.tracking.folder import digest_of, safe_name
@@ -24,6 +24,7 @@ from kerasflow.tracking.store_uri import shown
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel, Run
 
 _ITEMS_A_BATCH, _METRICS_A_BATCH = 100, 1000
 _NOT_FINITE = "not_finite"
@@ -58,10 +59,12 @@ class MLflowTracker:
         self._experiment_id = ""
         self._client: MlflowClient | None = None
         self._not_finite: dict[str, str] = {}
-        # What the run had when it was taken up: the step that each curve had reached, pictures, models' content.
+        # What the run had when it was taken up: the step that each curve had reached, pictures, models by their content
+        # (None: not asked yet) and the ids of those that are its outputs.
         self._last: dict[str, Reached] = {}
         self._images: frozenset[str] = frozenset()
-        self._models: frozenset[str] = frozenset()
+        self._models: dict[str, LoggedModel] | None = {}
+        self._outputs: set[str] = set()
 
     def start(
         self,
@@ -111,10 +114,11 @@ class MLflowTracker:
             from mlflow import MlflowClient
 
             client = MlflowClient(tracking_uri=self.uri)
-            run = client.get_run(run_id)
+            run = self._found(client, run_id)
             self._last = {key: _reached(client, run_id, key) for key in run.data.metrics}
             self._images = frozenset(_places(item.path) for item in client.list_artifacts(run_id, "images"))
-            self._models = frozenset(_contents(client, run))
+            self._models = None
+            self._outputs = {output.model_id for output in run.outputs.model_outputs} if run.outputs else set()
             if running:
                 client.update_run(run_id, "RUNNING")
         self._client, self.run_id, self._experiment_id = client, run_id, str(run.info.experiment_id)
@@ -141,7 +145,7 @@ class MLflowTracker:
                 news = {key: f"{key} = {value} at step {step}" for key, value in strange.items()} | news
         with self._calling("log metrics"):
             for batch in _batches(entities, _METRICS_A_BATCH):
-                client.log_batch(self.run_id, metrics=batch)
+                client.log_batch(self.run_id, metrics=batch, synchronous=True)
         news = {key: text for key, text in news.items() if key not in self._not_finite}
         if news:
             self._not_finite.update(news)
@@ -169,7 +173,7 @@ class MLflowTracker:
         if _place(key, step) in self._images:
             return
         with self._calling(f"log the image {path}", UPLOAD), Image.open(path) as image:
-            client.log_image(self.run_id, image, key=key, step=step)
+            client.log_image(self.run_id, image, key=key, step=step, synchronous=True)
 
     def log_artifact(self, path: Path, folder: str = "") -> None:
         client = self._started()
@@ -182,20 +186,25 @@ class MLflowTracker:
         client = self._started()
         with self._calling("read the model"):
             content = digest_of(path)
-        if content in self._models:
-            return
-        with self._calling("log the model", UPLOAD), tempfile.TemporaryDirectory() as aside:
-            logged = client.create_logged_model(
+        with self._calling("log the model"):
+            models = self._known_models(client)
+            logged = models.get(content) or client.create_logged_model(
                 self._experiment_id, name="model", source_run_id=self.run_id, tags={_CONTENT_TAG: content}
             )
-            try:
-                _save_model(path, signature, Path(aside) / "model", self.run_id, logged)
-                client.log_model_artifacts(logged.model_id, str(Path(aside) / "model"))
-            except BaseException:
+        try:
+            if logged.status.value != "READY":
+                with self._calling("log the model", UPLOAD), tempfile.TemporaryDirectory() as aside:
+                    _save_model(path, signature, Path(aside) / "model", self.run_id, logged)
+                    client.log_model_artifacts(logged.model_id, str(Path(aside) / "model"))
+            with self._calling("log the model"):
+                models[content] = client.finalize_logged_model(logged.model_id, "READY")
+                if logged.model_id not in self._outputs:
+                    client.log_outputs(self.run_id, [LoggedModelOutput(logged.model_id, step=0)])
+                    self._outputs.add(logged.model_id)
+        except RefusedError:
+            with suppress(TrackingError), self._calling("say that the model is not whole"):
                 client.finalize_logged_model(logged.model_id, "FAILED")
-                raise
-            client.finalize_logged_model(logged.model_id, "READY")
-            client.log_outputs(self.run_id, [LoggedModelOutput(logged.model_id, step=0)])
+            raise
 
     def end(self, status: EndStatus, at: int | None = None) -> None:
         client = self._started()
@@ -205,15 +214,35 @@ class MLflowTracker:
     def _calling(self, action: str, seconds: int = REQUEST) -> AbstractContextManager[None]:
         return calling(self.uri, action, seconds)
 
+    def _known_models(self, client: MlflowClient) -> dict[str, LoggedModel]:
+        """The run's models by content, also those that a call has begun whose answer was lost."""
+        if self._models is None:
+            found = client.search_logged_models([self._experiment_id], f"source_run_id = '{self.run_id}'")
+            self._models = {model.tags.get(_CONTENT_TAG, ""): model for model in found}
+        return self._models
+
+    def _found(self, client: MlflowClient, run_id: str) -> Run:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            run = client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            raise RunGoneError(f"the tracking store {shown(self.uri)} has no run {run_id}") from error
+        if run.info.lifecycle_stage != "active":
+            raise RunGoneError(f"the run {run_id} is deleted in {shown(self.uri)}")
+        return run
+
     def _started(self) -> MlflowClient:
         if self._client is None or not self.run_id:
             raise TrackingError("no run has begun: call start first")
         return self._client
 
     def _parent(self, client: MlflowClient, key: str) -> str:
-        found = _run_of(client, self._experiment_id, key)
+        found = _run_of(client, self._experiment_id, key, deleted=True)
         if not found:
-            raise TrackingError(f"the run {key}, which this one is a part of, is not recorded yet")
+            raise NotYetError(f"the run {key}, which this one is a part of, is not recorded yet")
         return found
 
     def _one_creator(self) -> AbstractContextManager[Any]:
@@ -253,9 +282,9 @@ class MLflowTracker:
         client = self._started()
         with self._calling("log params and tags"):
             for some_params in _batches([Param(key, value) for key, value in params.items()]):
-                client.log_batch(self.run_id, params=some_params)
+                client.log_batch(self.run_id, params=some_params, synchronous=True)
             for some_tags in _batches([RunTag(key, value) for key, value in tags.items()]):
-                client.log_batch(self.run_id, tags=some_tags)
+                client.log_batch(self.run_id, tags=some_tags, synchronous=True)
 
 
 def _next_colour(client: MlflowClient, experiment_id: str) -> str:
@@ -285,9 +314,16 @@ def _batches(items: Sequence[Any], size: int = _ITEMS_A_BATCH) -> list[Sequence[
     return [items[start : start + size] for start in range(0, len(items), size)]
 
 
-def _run_of(client: MlflowClient, experiment_id: str, key: str) -> str:
-    """The id of the run that was started with this key; empty if there is none."""
-    found = client.search_runs([experiment_id], f"tags.`{_KEY_TAG}` = '{key}'", max_results=1)
+def _run_of(client: MlflowClient, experiment_id: str, key: str, deleted: bool = False) -> str:
+    """The id of the run that was started with this key; empty if there is none.
+
+    Args:
+        deleted: whether one that was deleted is meant, too.
+    """
+    from mlflow.entities import ViewType
+
+    which = ViewType.ALL if deleted else ViewType.ACTIVE_ONLY
+    found = client.search_runs([experiment_id], f"tags.`{_KEY_TAG}` = '{key}'", which, max_results=1)
     return str(found[0].info.run_id) if found else ""
 
 
@@ -298,14 +334,6 @@ def _place(key: str, step: int) -> str:
 
 def _places(path: str) -> str:
     return path.removeprefix("images/").partition("+timestamp+")[0].replace("%", "+")
-
-
-def _contents(client: MlflowClient, run: Any) -> Iterator[str]:
-    """The content of each whole model that a run has given."""
-    for output in run.outputs.model_outputs if run.outputs else ():
-        logged = client.get_logged_model(output.model_id)
-        if logged.status.value == "READY":
-            yield str(logged.tags.get(_CONTENT_TAG, ""))
 
 
 class _Saved:

@@ -43,7 +43,9 @@ class Tracker(Protocol):
 
     Every method raises `TrackingError`, in one sentence, when the store does not answer or refuses. Nobody knows then
     whether it has what it was given. Another tracker that resumes the run asks it: what is said again after `resume`,
-    in the same order, is there once.
+    in the same order, is there once. Three kinds of it say more: `RefusedError`, that the store will refuse the same
+    thing each time; `RunGoneError`, by `resume`, that the run was deleted; `NotYetError`, by `start`, that the run of
+    which this one is a part is not there yet.
 
     Attributes:
         run_id: the store's; empty before `start`.

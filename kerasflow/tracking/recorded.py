@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kerasflow.errors import RunError
@@ -24,7 +25,7 @@ class Recorded:
         finished: whether it ended by itself.
         tags: by name.
         metrics: each one's last value.
-        files: by name, their bytes, which anybody may have changed since: `text` checks them.
+        files: those that the run has logged, by name, their bytes, which anybody may have changed since: `text` checks.
     """
 
     where: str
@@ -42,7 +43,10 @@ class Recorded:
         """
         wanted = self.tags.get(f"{DIGEST_TAG}{name}")
         if wanted is None:
-            raise RunError(f"{self.where}: no tag tells the digest of {name}, so it is not used; run its spec anew")
+            raise RunError(
+                f"{self.where}: no tag tells the digest of {name}, so it is not used; a run that kf.run has recorded "
+                "has one, and can be done again"
+            )
         found = hashlib.sha256(self.files[name]).hexdigest()
         if found != wanted:
             raise RunError(
@@ -50,6 +54,11 @@ class Recorded:
                 "bring that file back"
             )
         return self.files[name].decode()
+
+
+def logged(tags: Mapping[str, str]) -> list[str]:
+    """Those of `FILES` that a run has logged, as its tags tell."""
+    return [name for name in FILES if f"{DIGEST_TAG}{name}" in tags]
 
 
 def of_folder(folder: RunFolder) -> Recorded:
@@ -60,7 +69,7 @@ def of_folder(folder: RunFolder) -> Recorded:
     """
     told = told_by(folder)
     files = {}
-    for name in FILES:
+    for name in logged(told.tags):
         try:
             files[name] = (folder.directory / name).read_bytes()
         except OSError as error:

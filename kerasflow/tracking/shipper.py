@@ -11,17 +11,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from kerasflow.errors import RunError, TrackingError
+from kerasflow.errors import NotYetError, RunError
 from kerasflow.tracking.delivery import Delivery, delivering
-from kerasflow.tracking.store_uri import sqlite_file
+from kerasflow.tracking.store_uri import is_reachable, sqlite_file
 
 SECONDS_BETWEEN = 1.0
-SHARE = 0.01
-"""Of the time at most that a delivery takes, so that it costs a training on the same cores no more."""
+SHARE = 0.015
+"""Of a core that deliveries take, so that they cost a training no more: MLflow's SQLite store takes that for epochs of
+50 ms. To wait longer saves nothing, and leaves the rest to the run's end, where somebody waits for it."""
 LONGEST_PAUSE = 30.0
 SECONDS_AT_THE_END = 5.0
 SECONDS_FOR_A_FILE = 60.0
 SECONDS_BETWEEN_SIGNS = 15.0
+SECONDS_FOR_ANOTHER = 15.0
+"""That a run waits at its end for the one that it is a part of to be in the store."""
+SECONDS_OF_A_WAIT = 0.2
 
 _LAST_FAULTS: dict[str, tuple[Exception | None, float]] = {}
 """Of each store, and when: a search makes a run for each fit, and not each need find out that the store is silent."""
@@ -41,7 +45,7 @@ class Shipper(threading.Thread):
         if time.monotonic() - self._failed_at > SECONDS_AT_THE_END:
             self.fault = None
         self._ends = threading.Event()
-        self._told = False
+        self._begun = self._told = self._away = False
 
     def run(self) -> None:
         while True:
@@ -56,10 +60,14 @@ class Shipper(threading.Thread):
         pause = 0.0 if self.fault is None else SECONDS_AT_THE_END
         due, sign = time.monotonic() + pause, time.monotonic() + SECONDS_BETWEEN_SIGNS
         while not self._ends.wait(min(pause, SECONDS_BETWEEN)):
-            began = time.monotonic()
+            began, worked = time.monotonic(), time.thread_time()
+            if self._came_back():
+                due, pause = began, 0.0
             if began >= due:
+                first = not self._begun  # MLflow is imported in it, which says nothing of those to come
                 self._deliver()
-                pause = self._pause(time.monotonic() - began, pause)
+                cost = 0.0 if first else max((time.thread_time() - worked) / SHARE, time.monotonic() - began)
+                pause = self._pause(cost, pause)
                 due = time.monotonic() + pause
             self.journal.settle()
             if time.monotonic() >= sign and not self._ends.is_set():
@@ -68,6 +76,21 @@ class Shipper(threading.Thread):
                     self.journal.append("alive")
         if self.fault is None or time.monotonic() - self._failed_at > SECONDS_AT_THE_END:
             self._deliver()
+        until = time.monotonic() + SECONDS_FOR_ANOTHER
+        while self._waits() and time.monotonic() < until:
+            time.sleep(SECONDS_OF_A_WAIT)
+            self._deliver()
+
+    def _waits(self) -> bool:
+        """Whether it is for nothing but something that has to come first, which a store that answers may get soon."""
+        waits = isinstance(self.fault, NotYetError) and self.delivery.store not in _LAST_FAULTS
+        return waits and not self.delivery.given_up
+
+    def _came_back(self) -> bool:
+        """Whether a store can be reached that could not when it was asked last."""
+        was_away = self._away
+        self._away = self.fault is not None and not is_reachable(self.delivery.store)
+        return was_away and not self._away
 
     def close(self) -> None:
         """Delivers what is left, for some seconds at most; to a file of this machine for longer: it will be done."""
@@ -79,19 +102,29 @@ class Shipper(threading.Thread):
 
     def _deliver(self) -> None:
         try:
-            self.delivery()
+            self._begun |= self.delivery() > 0
             self.fault = None
             _LAST_FAULTS.pop(self.delivery.store, None)
+        except NotYetError as error:
+            self.fault, self._failed_at = error, -math.inf
         except Exception as error:  # whatever MLflow and its drivers raise must not end this thread
             self.fault, self._failed_at = error, time.monotonic()
             _LAST_FAULTS[self.delivery.store] = error, self._failed_at
             if not self._told:
-                warnings.warn(f"MLflow is told later, all is in the run folder: {error}", stacklevel=2)
-            self._told = True
+                self._told = True
+                with suppress(UserWarning):  # who makes warnings errors is not to lose this thread
+                    warnings.warn(f"MLflow is told later, all is in the run folder: {error}", stacklevel=2)
 
-    def _pause(self, took: float, before: float) -> float:
-        wanted = took / SHARE if self.fault is None else 2 * before
-        return min(max(wanted, SECONDS_BETWEEN), LONGEST_PAUSE)
+    def _pause(self, cost: float, before: float) -> float:
+        """Seconds until the next delivery.
+
+        Args:
+            cost: as many as the last one asks for: its share of a core, and as long a rest for a slow server.
+            before: the pause before it.
+        """
+        if isinstance(self.fault, NotYetError):
+            return SECONDS_BETWEEN
+        return min(max(cost if self.fault is None else 2 * before, SECONDS_BETWEEN), LONGEST_PAUSE)
 
 
 @contextmanager
@@ -100,33 +133,18 @@ def shipping(delivery: Delivery | None) -> Iterator[None]:
 
     What cannot be delivered is told in a warning, with the command that does it later.
     """
-    from kerasflow.tracking.mlflow_calls import UPLOAD, patience
-
     if delivery is None:
         yield
         return
-    with patience(UPLOAD):  # read by MLflow from the environment, which is this thread's to change
-        shipper = Shipper(delivery)
-        shipper.start()
-        try:
-            yield
-        finally:
-            try:
-                shipper.close()
-            finally:
-                _tell_what_is_left(delivery, shipper.fault)
-
-
-def deliver_now(delivery: Delivery) -> None:
-    """Delivers what there is before it returns; what cannot be delivered is told in a warning."""
-    fault: Exception | None = None
+    shipper = Shipper(delivery)
+    shipper.start()
     try:
-        with delivering(delivery.folder) as mine:
-            if mine:
-                delivery()
-    except (TrackingError, RunError) as error:
-        fault = error
-    _tell_what_is_left(delivery, fault)
+        yield
+    finally:
+        try:
+            shipper.close()
+        finally:
+            _tell_what_is_left(delivery, shipper.fault)
 
 
 def _tell_what_is_left(delivery: Delivery, fault: Exception | None) -> None:

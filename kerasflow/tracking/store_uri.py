@@ -111,6 +111,15 @@ def check_reachable(uri: str) -> None:
             raise TrackingError(message) from error
 
 
+def is_reachable(uri: str) -> bool:
+    """Whether somebody takes the connection, or the file can be a store."""
+    try:
+        check_reachable(uri)
+    except TrackingError:
+        return False
+    return True
+
+
 def _check_sqlite(file: Path) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

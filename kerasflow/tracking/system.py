@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 SECONDS_BETWEEN = 2.0  # a question costs a fifth of a millisecond, and short epochs have the same answer
@@ -15,13 +16,23 @@ class SystemMetrics:
 
         self._psutil, self._process = psutil, psutil.Process()
         self._psutil.cpu_percent(), self._process.cpu_percent()  # the first answer is of no time at all
-        self._asked = time.monotonic()
+        self._asked, self._epoch = -math.inf, 0
 
-    def __call__(self) -> dict[str, float]:
-        """Percent of all processors, percent of one that the process has taken, MB of memory; nothing if too soon."""
+    def __call__(self, epoch: int) -> dict[str, float]:
+        """Percent of all processors, percent of one that the process has taken, MB of memory; nothing if too soon.
+
+        Args:
+            epoch: that ends; the first one that is told is never too soon.
+        """
         if time.monotonic() - self._asked < SECONDS_BETWEEN:
             return {}
-        self._asked = time.monotonic()
+        return self.last(epoch)
+
+    def last(self, epoch: int) -> dict[str, float]:
+        """The same of a run's last epoch, however soon it came; nothing if that has been asked for already."""
+        if epoch == self._epoch:
+            return {}
+        self._asked, self._epoch = time.monotonic(), epoch
         memory = self._psutil.virtual_memory()
         return {
             "system/cpu_utilization_percentage": self._psutil.cpu_percent(),

@@ -29,7 +29,7 @@ from kerasflow.training.keras_internals import forget_restored_epoch, restored_e
 from kerasflow.training.own_step import OwnStep, own_methods
 from kerasflow.training.passes import Pace, passes
 from kerasflow.training.progress import Progress, Verbose
-from kerasflow.training.window import Window
+from kerasflow.training.window import Auxiliary, Window
 from kerasflow.training.work import Totals, Trained, Training, told
 
 BatchNorm = Literal["micro", "frozen"]
@@ -52,6 +52,7 @@ class Settings:
     checkpoints: Checkpoints | None = None
     initial_updates: int = 0
     facts: Mapping[str, float] = field(default_factory=dict)  # columns of every row, the same in each
+    auxiliary: Auxiliary | None = None
     constant_cost: float = 0.0  # a part of the cost that this training cannot change and its model does not hold
 
     def __post_init__(self) -> None:
@@ -113,7 +114,9 @@ class _Loop:
         self.on_epoch, self.devices = on_epoch, devices
         self.stop_rules = [*settings.stop, rules.Divergence()]
         accumulation = settings.micro_batch_size, settings.batch_norm
-        window = OwnStep(model, *accumulation) if own_methods(model) else Window(model, *accumulation)
+        window = (
+            OwnStep(model, *accumulation) if own_methods(model) else Window(model, *accumulation, settings.auxiliary)
+        )
         self.window = devices.window(window, data.example())
         self.history = History(batch_norm=self.window.batch_norm)
         last = keras.callbacks.LambdaCallback(on_epoch_end=lambda _, logs: setattr(self, "told", logs))

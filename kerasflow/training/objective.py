@@ -70,8 +70,16 @@ def shares(
             unknown.append(Share(_times(value, divisor), divisor))
         else:
             known.append(_times(value, sum_scale if _is_sum(part) else fraction))
+    return folded([Share(value, None) for value in known] + unknown)
+
+
+def folded(parts: list[Share]) -> list[Share]:
+    """The same with all that need no divisor as one, for which one backward pass does."""
+    import tensorflow as tf
+
+    known = [part.numerator for part in parts if part.divisor is None]
     total = [tf.add_n([tf.cast(value, known[0].dtype) for value in known])] if known else []
-    return [Share(value, None) for value in total] + unknown
+    return [Share(value, None) for value in total] + [part for part in parts if part.divisor is not None]
 
 
 def _times(value: Any, factor: Any) -> Any:

@@ -21,6 +21,7 @@ from kerasflow.training.loop import BatchNorm, Settings, train
 from kerasflow.training.names import check_names
 from kerasflow.training.progress import Verbose
 from kerasflow.training.stop import Rule
+from kerasflow.training.window import Auxiliary
 
 
 class Trainer:
@@ -49,6 +50,7 @@ class Trainer:
         stop: rules from `kf.stop`; that a cost is no longer finite always stops, with the last good weights kept.
         callbacks: of Keras.
         verbose: 0 silent, 1 a progress bar, 2 a line an epoch; `auto` is 1 on a terminal and 2 elsewhere.
+        auxiliary: heads that learn beside the model's own, in training alone.
         strategy: None for one device; `mirrored` for every GPU of this machine; `multi_worker` for the cluster of
             `TF_CONFIG`; or a `tf.distribute.MirroredStrategy` or `MultiWorkerMirroredStrategy`. The micro-batches of a
             window are dealt to the replicas in their order, and the result is that of one device; without
@@ -77,6 +79,7 @@ class Trainer:
         callbacks: Sequence[Any] = (),
         verbose: Verbose = "auto",
         strategy: Any = None,
+        auxiliary: Auxiliary | None = None,
     ) -> None:
         check_window(batch_size, micro_batch_size)
         check_names(optimizer, loss, metrics)
@@ -92,6 +95,7 @@ class Trainer:
             _several(callbacks),
             verbose,
             strategy=joined(strategy),
+            auxiliary=auxiliary,
         )
 
     def fit(

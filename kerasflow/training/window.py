@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from kerasflow.errors import TrainingError
@@ -13,7 +14,7 @@ from kerasflow.training.keras_internals import (
     shared_work_once,
     state_variables,
 )
-from kerasflow.training.objective import shares, weight_penalties
+from kerasflow.training.objective import folded, shares, weight_penalties
 
 
 class Batch(NamedTuple):
@@ -58,6 +59,19 @@ class Sums(NamedTuple):
         return Sums(*tf.nest.pack_sequence_as(tuple(self), leaves))
 
 
+class Auxiliary(NamedTuple):
+    """Heads that learn beside a model's own, in training alone (Szegedy et al. 2015, "Going deeper with convolutions",
+    section 5: auxiliary classifiers).
+
+    Attributes:
+        model: of the same variables; gives what the model gives, then what each head gives for the same targets.
+        weights: what the loss of each head counts, where the model's own counts 1.
+    """
+
+    model: Any
+    weights: tuple[float, ...]
+
+
 class Window:
     """Trains and evaluates a compiled, built `keras.Model` a window at a time.
 
@@ -65,18 +79,22 @@ class Window:
         model: compiled and built; its optimizer is built on its trainable variables.
         micro_batch_size: samples for each pass through the network; None passes the window at once.
         batch_norm: `micro` or `frozen`, see `kerasflow.Trainer`.
+        auxiliary: heads that learn, too; the cost of a training has theirs, that of an evaluation has not.
     """
 
-    def __init__(self, model: Any, micro_batch_size: int | None, batch_norm: str) -> None:
+    def __init__(
+        self, model: Any, micro_batch_size: int | None, batch_norm: str, auxiliary: Auxiliary | None = None
+    ) -> None:
         import keras
 
         self.model, self.micro_batch_size = model, micro_batch_size
+        self.learning, self.weights = auxiliary or Auxiliary(model, ())
         self.variables = list(model.trainable_variables)
         norms = [layer for layer in flatten_layers(model) if isinstance(layer, keras.layers.BatchNormalization)]
         self.norms = [layer for layer in norms if layer.trainable]
         self.frozen = self.norms if batch_norm == "frozen" else []
         self.batch_norm = batch_norm if self.norms else "none"
-        self.kind = (micro_batch_size, self.batch_norm)
+        self.kind = (micro_batch_size, self.batch_norm, *self.weights)
         state = state_variables(model)
         self.seeds = [v for v in state if is_seed(v)]
         moving = (
@@ -205,8 +223,12 @@ class Window:
         with tf.GradientTape(persistent=True) as tape:
             scope = keras.StatelessScope(zip(self.seeds, seeds, strict=True), collect_losses=True)
             with scope, inference_only(self.frozen):
-                y_pred = self.model(batch.x, training=True)
+                outputs = self.learning(batch.x, training=True)
+            y_pred, *others = outputs if self.weights else [outputs]
             parts = shares(self.model, batch.y, y_pred, batch.weight, scope.losses, n, n_window)
+            for weight, other in zip(self.weights, others, strict=True):
+                own = shares(self.model, batch.y, other, batch.weight, [], n, n_window)
+                parts = folded([*parts, *(replace(part, numerator=weight * part.numerator) for part in own)])
             scaled = [self.model.optimizer.scale_loss(part.numerator) for part in parts]
         self._check_weights_stand_still(scope)
         gradients = [self._gradient(tape, value) for value in scaled]

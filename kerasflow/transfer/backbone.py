@@ -11,7 +11,7 @@ from kerasflow.errors import BuildError, sentence
 from kerasflow.spec.document import DocumentPath
 from kerasflow.spec.model import BackboneSpec
 from kerasflow.transfer.freezing import thaw
-from kerasflow.transfer.graph import Nodes
+from kerasflow.transfer.graph import Nodes, graph_of
 from kerasflow.transfer.taps import find
 
 if TYPE_CHECKING:
@@ -35,22 +35,43 @@ def load_network(path: str | Path) -> keras.Model:
     return network
 
 
-def backbone_for(spec: BackboneSpec, shape: tuple[Any, ...], where: Where) -> keras.Model:
-    """The network up to its last layer that is kept, as a model called `backbone`.
-
-    Of several layers it gives one vector: what each gives, pooled or flattened, one behind the other.
+def network_for(
+    spec: BackboneSpec, shape: tuple[Any, ...], where: Where, n_outputs: Any, task: Any, network: Any = None
+) -> keras.Model:
+    """The whole network of a backbone.
 
     Args:
         shape: of a sample that it takes.
         where: names the place of a path below the model, for errors.
+        n_outputs, task: of auxiliary heads, see `build`.
+        network: in place of a file that the spec names.
 
     Raises:
-        BuildError: there is no such network or layer, or it takes other samples.
+        BuildError: there is no such network, or it takes other samples.
         DataError: a file of weights is missing or damaged.
+    """
+    if spec.model is None:
+        return _of_the_zoo(spec, shape, where, n_outputs, task)
+    found = _saved(spec.model, where) if network is None else network
+    _check_samples(found, spec.model, shape, where)
+    thaw(found)  # what was frozen before is for the route to say
+    return found
+
+
+def upto(network: keras.Model, spec: BackboneSpec, where: Where) -> keras.Model:
+    """A network up to its last layer that is kept, as a model called `backbone`; its auxiliary heads, where they are
+    asked for, are outputs behind the first.
+
+    Of several layers it gives one vector: what each gives, pooled or flattened, one behind the other.
+
+    Args:
+        where: names the place of a path below the model, for errors.
+
+    Raises:
+        BuildError: there is no such layer.
     """
     import keras
 
-    network = _saved(spec.model, shape, where) if spec.model else _of_the_zoo(spec, shape, where)
     if spec.layer is None:
         output = network.layers[-2].output if spec.model else network.output
         return keras.Model(network.inputs, output, name="backbone")
@@ -65,28 +86,38 @@ def backbone_for(spec: BackboneSpec, shape: tuple[Any, ...], where: Where) -> ke
     return keras.Model(network.inputs, tensors[0], name="backbone")
 
 
-def _of_the_zoo(spec: BackboneSpec, shape: tuple[Any, ...], where: Where) -> Any:
+def _of_the_zoo(spec: BackboneSpec, shape: tuple[Any, ...], where: Where, n_outputs: Any, task: Any) -> Any:
     from kerasflow import zoo
 
     weights = None if spec.weights == "none" else spec.weights
+    heads: dict[str, Any] = {}
+    if spec.aux_heads:
+        if not isinstance(n_outputs, int) or not isinstance(task, str):
+            raise BuildError(f"{where(('backbone', 'aux_heads'))}: learn what one head learns; pass its n_outputs")
+        activation = {"regression": "linear", "multilabel": "sigmoid"}.get(task, "softmax")
+        heads = {"aux_heads": True, "classes": n_outputs, "classifier_activation": activation}
     try:
-        return zoo.load(str(spec.name), weights=weights, input_shape=shape, include_top=False)
+        return zoo.load(str(spec.name), weights=weights, input_shape=shape, include_top=False, **heads)
     except BuildError as error:
         raise BuildError(f"{where(('backbone',))}: {error}") from error
 
 
-def _saved(path: str, shape: tuple[Any, ...], where: Where) -> Any:
+def _saved(path: str, where: Where) -> Any:
     try:
-        network = load_network(path)
+        return load_network(path)
     except BuildError as error:
         raise BuildError(f"{where(('backbone', 'model'))}: {error}") from error
-    expected = tuple(getattr(network, "input_shape", ())[1:])
+
+
+def _check_samples(network: Any, name: str, shape: tuple[Any, ...], where: Where) -> None:
+    place = where(("backbone", "model"))
+    if graph_of(network) is None:
+        raise BuildError(f"{place}: {name} is {type(network).__name__}, whose layers stand in no graph that can be cut")
+    expected = tuple(network.input_shape[1:])
     if len(expected) != len(shape) or any(
         size not in (None, given) for size, given in zip(expected, shape, strict=True)
     ):
-        raise BuildError(f"{where(('backbone', 'model'))}: {path} takes samples of shape {expected}, got {shape}")
-    thaw(network)  # what was frozen when it was saved is for the route to say
-    return network
+        raise BuildError(f"{place}: {name} takes samples of shape {expected}, got {shape}")
 
 
 def _tensors(model: Any, wanted: Mapping[str, Nodes]) -> dict[str, Any]:

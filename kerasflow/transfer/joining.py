@@ -14,7 +14,9 @@ from kerasflow.builders.precision import Precision, computing_in
 from kerasflow.errors import BuildError
 from kerasflow.spec.document import dotted
 from kerasflow.spec.model import BackboneSpec, ModelSpec, as_model_spec
-from kerasflow.transfer.backbone import Where, backbone_for
+from kerasflow.training.window import Auxiliary
+from kerasflow.transfer.backbone import Where, network_for, upto
+from kerasflow.transfer.graph import calls_of
 
 if TYPE_CHECKING:
     import keras
@@ -62,8 +64,34 @@ def build(
         return _with_backbone(checked, checked.backbone, tuple(input_shape), n_outputs, task, place)
 
 
+def onto(
+    network: keras.Model,
+    spec: ModelSpec,
+    input_shape: Shape,
+    n_outputs: int | None = None,
+    task: Any = "classification",
+) -> keras.Model:
+    """The same as `build`, on a network in memory.
+
+    Args:
+        network: that becomes a part of the model, in place of the one that the spec's backbone names.
+        spec, input_shape, n_outputs, task: as for `build`.
+
+    Raises:
+        BuildError: as `build`.
+    """
+    assert spec.backbone is not None
+    return _with_backbone(spec, spec.backbone, tuple(input_shape), n_outputs, task, dotted, network)
+
+
 def _with_backbone(
-    spec: ModelSpec, backbone: BackboneSpec, shape: tuple[Any, ...], n_outputs: Any, task: Any, where: Where
+    spec: ModelSpec,
+    backbone: BackboneSpec,
+    shape: tuple[Any, ...],
+    n_outputs: Any,
+    task: Any,
+    where: Where,
+    network: Any = None,
 ) -> Any:
     import keras
 
@@ -76,13 +104,31 @@ def _with_backbone(
     if backbone.name is not None:
         size = (backbone.size, backbone.size) if backbone.size else shape[:2]
         tensor = preprocessing(backbone.name, tuple(tensor.shape[1:]), size)(tensor)
-    tensor = backbone_for(backbone, tuple(tensor.shape[1:]), where)(tensor)
+    network = network_for(backbone, tuple(tensor.shape[1:]), where, n_outputs, task, network)
+    tensor, *_ = keras.tree.flatten(upto(network, backbone, where)(tensor))
     if backbone.pooling != "none" and len(tensor.shape) == 4:
         pools = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
         tensor = pools[backbone.pooling](name="pool")(tensor)
     after = spec.model_copy(update={"backbone": None, "augmentation": ()})
     outputs = graph.apply(after, tensor, n_outputs, task, where=where) if after.layers else [tensor]
     return keras.Model(inputs, outputs if len(outputs) > 1 else outputs[0])
+
+
+def auxiliary_of(spec: ModelSpec, model: keras.Model) -> Auxiliary | None:
+    """The auxiliary heads of a model that `build` has made of a spec; None if the spec has none.
+
+    Args:
+        model: gives its own head's output alone; the auxiliary ones are outputs of the backbone in it.
+    """
+    import keras
+
+    from kerasflow import zoo
+
+    if spec.backbone is None or not spec.backbone.aux_heads:
+        return None
+    _, *weights = zoo.card(str(spec.backbone.name)).loss_weights.values()
+    _, *heads = next(call for call in calls_of(model) if call.path == "backbone").outputs
+    return Auxiliary(keras.Model(model.inputs, [model.output, *heads]), tuple(weights))
 
 
 def _check_image_shape(given: Any, where: Where) -> None:

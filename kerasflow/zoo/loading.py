@@ -47,7 +47,7 @@ def load(
         classes: of the classifier; as many as the published network has if None (1000, LeNet-5 10).
         classifier_activation: `softmax`, or `sigmoid`; None for logits.
         aux_heads: GoogLeNet's auxiliary classifiers, too: three outputs, `main`, `aux1` and `aux2`, to be compiled with
-            `loss_weights=card(name).loss_weights`.
+            `loss_weights=card(name).loss_weights`; without the top, the last feature map in place of `main`.
 
     Raises:
         BuildError: there is no such network, it cannot have this shape, or the weights are another network's.
@@ -60,8 +60,6 @@ def load(
     if aux_heads and not found.loss_weights:
         having = ", ".join(other.name for other in cards() if other.loss_weights)
         raise BuildError(f"{found.name} has no auxiliary heads; networks that have: {having}")
-    if aux_heads and not include_top:
-        raise BuildError(f"{found.name}: auxiliary heads are classifiers; leave include_top true to have them")
     top = _Top(include_top, classes or found.classes, classifier_activation, aux_heads)
     network = own(found.name)
     word = weights if isinstance(weights, str) else ""
@@ -104,8 +102,9 @@ def _from_spec(found: Card, network: Network, shape: Shape | None, top: _Top) ->
         hint = did_you_mean(activation, _TASKS) or ""
         known = ", ".join(_TASKS)
         raise BuildError(f"{found.name}: classifier_activation must be one of {known}, got {activation!r}{hint}")
-    heads = network.heads if top.aux_heads else network.heads[:1]
-    spec = upto(network.spec, heads if top.include else (network.features,))
+    main, *aux = network.heads
+    outputs = (main if top.include else network.features, *(aux if top.aux_heads else ()))
+    spec = upto(network.spec, outputs)
     assert shape is not None  # a card of kerasflow's own has one
     adaptive = {step.name for step in plan(spec).steps if step.kind.startswith("adaptive")}
     if adaptive and None in shape:
@@ -113,7 +112,7 @@ def _from_spec(found: Card, network: Network, shape: Shape | None, top: _Top) ->
     model = build(
         spec,
         shape,
-        n_outputs=top.classes if top.include else None,
+        n_outputs=top.classes if top.include or top.aux_heads else None,
         task=_TASKS[activation],
         where=lambda path: f"{found.name}: {dotted(path)}",
     )

@@ -187,7 +187,6 @@ class TestRefusals:
             (["head"], (8, 3), ["layers[0].head", "one vector a sample, got shape (8, 3)", "flatten"]),
             ([{"dense": 4}], (8,), ["the model's output has shape (4,), but the task has 3 outputs"]),
             ([{"dense": 3, "inputs": ["input", "input"]}], (5,), ["expects 1 input(s)", "(5,) and (5,)"]),
-            ([{"lstm": {"units": 3, "return_state": True}}], (5, 4), ["gives 3 outputs"]),
             ([{"conv2d": {"filters": 2, "kernel_size": 3, "padding": "sam"}}], (8, 8, 3), ["`padding`", "sam"]),
             ([{"bidirectional": {"layer": {"dense": 3}}}], (5, 4), ["layers[0].bidirectional: Dense could not be"]),
             ([{"dense": 10**30}], (8,), ["layers[0].dense", "out-of-range integer"]),
@@ -335,7 +334,6 @@ class TestComposition:
              "layers[0].model: model 'm' takes 2 inputs (p, q), got 1"),
             ([{"dense": 3, "name": "d"}, "flatten", {"reuse": "d"}], "layers[2].reuse: layer"),
             ([{"op": "add"}], "layers[0].op: layer 'op' cannot take an input of shape (3, 4): it takes 2 inputs"),
-            ([{"op": {"split": {"indices_or_sections": 2, "axis": 2}}}], "gives 2 outputs"),
         ],
     )  # fmt: skip
     def test_what_does_not_fit_is_named(self, layers: Any, said: str) -> None:

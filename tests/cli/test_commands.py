@@ -65,6 +65,10 @@ def test_rerun_says_whether_the_end_is_the_same(kerasflow, here) -> None:
     loss = [json.loads((folder / "metrics.json").read_text())["test/loss"] for folder in (first, second)]
     assert loss[0] == loss[1]
     assert repr(loss[1]) in done.out
+    other = kerasflow("rerun", first, "--quiet", "--set", "train.epochs=1")
+    assert other.code == 0
+    assert "train.epochs: 2 then, 1 now" in other.out
+    assert "the same" not in other.out
     (first / "spec.yaml").write_text((first / "spec.yaml").read_text().replace("epochs: 2", "epochs: 3"))
     refused = kerasflow("rerun", first, "--quiet")
     assert refused.code == 2

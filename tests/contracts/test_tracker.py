@@ -19,7 +19,7 @@ from kerasflow.tracking.journal_tracker import JournalTracker, replay, runs_of
 from kerasflow.tracking.memory import MemoryTracker
 from kerasflow.tracking.mlflow_tracker import MLflowTracker
 from kerasflow.tracking.port import Points, Tensor, Tracker
-from tests.servers import mlflow_server
+from tests.servers import Between, mlflow_server
 
 
 @dataclass
@@ -236,6 +236,37 @@ def test_pictures_and_models_that_are_there_are_not_added_again(tracker: Tracker
         client = MlflowClient(again.uri)
         assert len(client.list_artifacts(again.run_id, "images")) == 2  # the picture, and a small one of it
         assert len(client.get_run(again.run_id).outputs.model_outputs) == 1
+
+
+def test_answers_that_are_lost_leave_one_model(server: str, tmp_path: Path) -> None:
+    """Of each call to the server the first answer is lost, so that nobody knows whether it did what it was asked."""
+    import keras
+    from mlflow import MlflowClient
+
+    from kerasflow.recording import delivery_to
+
+    run = RunFolder.create(tmp_path / "runs", "digits", "lost")
+    keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save(run.path("model.keras"))
+    journal = JournalTracker(run)
+    journal.start("digits", "lost", {"seed": 0}, {})
+    journal.log_model(run.path("model.keras"), SIGNATURE)
+    journal.end("FINISHED")
+    between = Between(server)
+    between.loses_once = True
+    delivery, lost = delivery_to(run, between.uri), 0
+    while delivery.owed:
+        try:
+            delivery()
+        except TrackingError:
+            lost += 1
+    between.close()
+    client = MlflowClient(server)
+    found = client.get_run(delivery.run_id)
+    (model,) = client.search_logged_models([found.info.experiment_id], f"source_run_id = '{delivery.run_id}'")
+    assert lost >= 8  # the run, its params, the model, its files, that it is whole and the run's, its digest, the end
+    assert model.status.value == "READY"
+    assert [output.model_id for output in found.outputs.model_outputs] == [model.model_id]
+    assert (found.info.status, found.data.tags["sha256/model.keras"]) == ("FINISHED", model.tags["sha256"])
 
 
 def test_a_cost_that_is_not_finite_is_kept_as_such(tracker: Tracker) -> None:

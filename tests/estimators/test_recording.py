@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import socket
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import kerasflow as kf
+from kerasflow.tracking import shipper
+from kerasflow.tracking.folder import RunFolder, digest_of
 
 X, Y = load_iris(return_X_y=True)
 
@@ -163,6 +167,30 @@ def test_the_search_has_mean_and_deviation_over_folds_for_each_candidate(store):
     assert parent.data.tags["score"] == f"{mean:.4g} ± {std:.2g} over 3 folds"
     path = client.download_artifacts(parent.info.run_id, "cv_results.csv")
     assert "split2_test_score" in Path(path).read_text()
+
+
+def test_what_was_logged_has_its_digest_among_the_tags(store, run):
+    (file,) = Path(tracking(store, "").root).glob(f"*/{run.data.tags['kerasflow.key']}/model.keras")
+    assert run.data.tags["sha256/model.keras"] == digest_of(file)
+
+
+def test_a_search_whose_server_says_nothing_is_not_kept_waiting(tmp_path, monkeypatch):
+    """It takes the connection and never answers: each question takes five seconds, in the background."""
+    monkeypatch.setattr(shipper, "SECONDS_AT_THE_END", 0.3)
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen()
+        tracker = kf.Tracking("mute", f"http://127.0.0.1:{mute.getsockname()[1]}", root=str(tmp_path))
+        search = GridSearchCV(kf.KerasClassifier(epochs=1, tracker=tracker), {"batch_size": [50]}, cv=2, refit=False)
+        began = time.monotonic()
+        with pytest.warns(UserWarning, match="MLflow was not told all"):
+            search.fit(X, Y)
+        assert time.monotonic() - began < 5
+        del search
+        gc.collect()
+    runs = RunFolder.list(tmp_path, "mute")
+    assert len(runs) == 3
+    assert {run.status.state for run in runs} == {"FINISHED"}
 
 
 def test_several_scores_are_named(store):

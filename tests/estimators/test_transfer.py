@@ -71,12 +71,31 @@ def test_it_clones_searches_pickles_and_refits_to_the_same_bits(saved):
     np.testing.assert_array_equal(copy.predict_proba(IMAGES), once.predict_proba(IMAGES))
 
 
-def test_it_is_saved_without_pickle(saved, tmp_path):
-    before = classifier(str(saved), stages=[Stage(1)]).fit(IMAGES, LABELS)
-    kf.save(before, tmp_path / "estimator.skops")
-    after = kf.load(tmp_path / "estimator.skops")
-    np.testing.assert_array_equal(after.predict_proba(IMAGES), before.predict_proba(IMAGES))
-    assert after.stages == before.stages
+def test_a_network_in_memory_is_one_like_its_file_and_is_never_changed(saved, tmp_path):
+    network = keras.models.load_model(saved)
+    network.get_layer("dense").trainable = False
+    before = network.get_weights()
+    stages = [Stage(2, 0.01), Stage(1, 0.001, unfreeze=["dense"])]
+    estimator = classifier(network, stages=stages).fit(IMAGES, LABELS)
+    for now, then in zip(network.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(now, then)
+    assert not network.get_layer("dense").trainable
+    expected = classifier(saved, stages=stages).fit(IMAGES, LABELS).predict_proba(IMAGES)
+    np.testing.assert_array_equal(estimator.predict_proba(IMAGES), expected)
+    again = pickle.loads(pickle.dumps(estimator))  # noqa: S301  # our own bytes
+    np.testing.assert_array_equal(again.predict_proba(IMAGES), expected)
+    np.testing.assert_array_equal(clone(estimator).fit(IMAGES, LABELS).predict_proba(IMAGES), expected)
+    kf.save(estimator, tmp_path / "estimator.skops")
+    loaded = kf.load(tmp_path / "estimator.skops")
+    np.testing.assert_array_equal(loaded.predict_proba(IMAGES), expected)
+    assert loaded.stages == stages
+    assert loaded.fit(IMAGES, LABELS).score(IMAGES, LABELS) == estimator.score(IMAGES, LABELS)
+
+
+def test_a_network_in_memory_is_held_to_what_it_takes(saved):
+    network = keras.models.load_model(saved)
+    with pytest.raises(kf.BuildError, match=r"takes samples of shape \(8, 8, 1\), got \(6, 8, 1\)"):
+        classifier(network).fit(IMAGES[:, :6], LABELS)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +133,11 @@ def test_images_of_another_size_are_told_by_their_shape(of_the_zoo):
     [
         ({"stages": [{"epoch": 1}]}, "a stage has no argument 'epoch', did you mean 'epochs'"),
         ({"stages": [3]}, "stages must be kf.transfer.Stage or dicts"),
-        ({"backbone": keras.Sequential()}, r"got Sequential; of a keras\.Model, save it first"),
+        ({"backbone": 3}, r"name of a network of the zoo, a keras\.Model or the path of a \.keras file, got int"),
+        (
+            {"backbone": keras.Sequential(name="s")},
+            "s is Sequential, whose layers stand in no graph|has no weights yet",
+        ),
         ({"layer": "dens"}, "has no layer 'dens', did you mean 'dense'"),
     ],
 )

@@ -40,3 +40,11 @@ def test_an_experiment_says_how_it_is_run_and_what_came_of_it(path: Path) -> Non
 def test_experiments_keep_their_runs_apart() -> None:
     names = [kf.load_spec(path).experiment for path in SPECS]
     assert len(set(names)) == len(names)
+
+
+def test_the_stages_of_the_clothes_fit_the_weights_at_hand(assets: Path, keras_home: Path) -> None:
+    weights = str(assets / "weights" / "mobilenet_v2_160_notop.weights.h5")
+    few = {"model.backbone.weights": weights, "data.take": {"train": 100, "test": 40}}
+    found = inspect(EXPERIMENTS / "transfer_fashion_mnist" / "spec.yaml", few)  # passes samples through each stage
+    assert found.trainable == 1_694_154  # of the last stage, as the README says
+    assert found.epochs == 19

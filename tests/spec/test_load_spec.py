@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kerasflow.errors import SpecError
@@ -235,6 +235,7 @@ SPECS = st.fixed_dictionaries(
 
 @settings(max_examples=60, deadline=None)
 @given(SPECS)
+@example({"experiment": "0E0", "data": {"source": {"sklearn": "iris"}}, "model": {"layers": ["head"]}})
 def test_what_is_written_out_reads_back_as_the_same_spec(document: dict[str, Any]) -> None:
     before = copy.deepcopy(document)
     spec = load_spec(document)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 import os
-import random
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,15 +18,14 @@ from mlflow import MlflowClient
 
 from kerasflow.tracking.delivery import recorded_in
 from kerasflow.tracking.folder import every_run
-from tests.recorded_runs import assert_mirrored, begun, finished, only_run, synced, until_epoch
+from tests.recorded_runs import ENVIRONMENT, assert_mirrored, begun, finished, only_run, synced, until_epoch
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
 
 def test_two_runs_write_one_store(tmp_path: Path, made: Path) -> None:
     store = f"sqlite:///{shutil.copy(made, tmp_path / 'mlflow.db')}"
-    both = [begun(tmp_path / "runs", store, name=name, epochs=30) for name in ("one", "other")]
-    assert [process.wait(120) for process in both] == [0, 0]
+    assert begun(tmp_path / "runs", store, name="one,other", epochs=30).wait(120) == 0
     for run in every_run(tmp_path / "runs"):
         assert_mirrored(run, store)
 
@@ -62,11 +61,11 @@ def test_a_store_whose_disk_is_full_is_told_later(tmp_path: Path, small_disk: Pa
 
 def test_a_store_that_becomes_read_only_is_told_later(tmp_path: Path, small_disk: Path) -> None:
     store = f"sqlite:///{small_disk}/mlflow.db"
-    process = begun(tmp_path / "runs", store, epochs=60, seconds=0.1)
+    process = begun(tmp_path / "runs", store, epochs=40)
     until_epoch(process, 5)
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     out, err = process.communicate(timeout=120)
-    assert "epoch 60" in out
+    assert "epoch 40" in out
     assert "kerasflow sync" in err
     subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
     synced(tmp_path / "runs")
@@ -76,30 +75,28 @@ def test_a_store_that_becomes_read_only_is_told_later(tmp_path: Path, small_disk
 # --- processes
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_process_that_is_stopped_says_so_itself(tmp_path: Path, made: Path, number: signal.Signals) -> None:
+def test_a_process_that_is_stopped_says_so_itself(tmp_path: Path, made: Path) -> None:
     store = f"sqlite:///{shutil.copy(made, tmp_path / 'mlflow.db')}"
-    process = begun(tmp_path / "runs", store, epochs=10_000)
-    until_epoch(process, 20)
-    process.send_signal(number)
-    process.communicate(timeout=120)
-    assert process.returncode in (143, -signal.SIGINT)
-    assert_mirrored(only_run(tmp_path / "runs"), store, "KILLED")
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    processes = {number: begun(tmp_path / number.name, store, epochs=10_000) for number in numbers}
+    for number, process in processes.items():
+        until_epoch(process, 20)
+        process.send_signal(number)
+    for number, process in processes.items():
+        process.communicate(timeout=120)
+        assert process.returncode in (143, -signal.SIGINT)
+        assert_mirrored(only_run(tmp_path / number.name), store, "KILLED")
 
 
 def test_a_process_that_is_killed_at_any_instant_is_closed_by_sync(tmp_path: Path, made: Path) -> None:
     store = f"sqlite:///{shutil.copy(made, tmp_path / 'mlflow.db')}"
     seed = int.from_bytes(os.urandom(4))
-    instants = random.Random(seed)
-    for number in range(20):
-        process = begun(tmp_path / "runs", store, name=f"run-{number}", epochs=10_000, seconds=0.02)
-        until_epoch(process, 1)
-        time.sleep(instants.uniform(0, 3))
-        process.kill()
-        process.communicate()
+    program = Path(__file__).with_name("killed_program.py")
+    subprocess.run([sys.executable, program, tmp_path / "runs", store, str(seed)], env=ENVIRONMENT, check=True)
     runs = every_run(tmp_path / "runs")
     assert len(runs) == 20
     assert {run.status.state for run in runs} == {"RUNNING"}, seed
+    assert any(recorded_in(run)[1] for run in runs), "some of them after their first delivery"
     synced(tmp_path / "runs")
     for run in runs:
         assert run.status.reason.startswith("its process is gone; last heard of at "), seed

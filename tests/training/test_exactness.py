@@ -147,14 +147,14 @@ def descended(case, model):
 
 
 @pytest.mark.slow
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=15, deadline=None, derandomize=True)
 @given(cases())
 def test_an_epoch_is_gradient_descent_on_whole_batches(case):
     check(case, "eager")
 
 
 @pytest.mark.slow
-@settings(max_examples=8, deadline=None, derandomize=True)
+@settings(max_examples=5, deadline=None, derandomize=True)
 @given(cases())
 def test_an_epoch_compiled_is_that_too(case):
     check(case, "graph")

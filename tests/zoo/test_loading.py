@@ -189,7 +189,6 @@ def test_weights_that_are_not_there_or_of_no_kind_are_told(tmp_path: Path, lenet
             "must know the size of its images, got",
         ),
         ({"name": "alexnet", "aux_heads": True}, "alexnet has no auxiliary heads; networks that have: googlenet"),
-        ({"name": "googlenet", "aux_heads": True, "include_top": False}, "leave include_top true"),
         ({"name": "lenet5", "classes": 0}, "classes must be an integer >= 1, got 0"),
         ({"name": "lenet5", "classifier_activation": "softmx"}, "did you mean 'softmax'?"),
         ({"name": "mobilenet_v2", "weights": "imagenet", "classes": 7}, "mobilenet_v2: If using"),

@@ -36,6 +36,7 @@ _HOME = {
     "cnn": "kerasflow.spec.recipes",
     "compare": "kerasflow.comparison",
     "describe": "kerasflow.builders.describe",
+    "explain": "kerasflow",
     "fit": "kerasflow.training.trainer",
     "load": "kerasflow.estimators.persistence",
     "load_spec": "kerasflow.spec.experiment",
@@ -53,11 +54,12 @@ _HOME = {
 }
 
 # Modules, used as `kf.stop.Plateau`; every other name is a class or a function.
-_ROOMS = ("stop", "transfer", "zoo")
+_ROOMS = ("explain", "stop", "transfer", "zoo")
 
 __all__ = sorted(_HOME)
 
 if TYPE_CHECKING:
+    from kerasflow import explain as explain
     from kerasflow import transfer as transfer
     from kerasflow import zoo as zoo
     from kerasflow.builders.describe import describe as describe

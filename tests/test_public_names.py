@@ -35,6 +35,7 @@ PUBLIC = {
     "cnn",
     "compare",
     "describe",
+    "explain",
     "fit",
     "load",
     "load_spec",

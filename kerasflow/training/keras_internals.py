@@ -78,6 +78,11 @@ def n_losses(model: Any) -> int:
     return 0 if model._compile_loss is None else len(model._compile_loss._flat_losses)
 
 
+def compiled_losses(model: Any) -> list[Any]:
+    """The `keras.losses.Loss` objects of a compiled model that has been called on outputs once."""
+    return [] if model._compile_loss is None else [part.loss for part in model._compile_loss._flat_losses]
+
+
 def all_variables(model: Any) -> list[Any]:
     """Every variable that training or evaluating a compiled and built model may read or write."""
     found = [*model.variables, *model.optimizer.variables, *model.metrics_variables, _global_seed()]

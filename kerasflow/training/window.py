@@ -125,7 +125,7 @@ class Window:
         import tensorflow as tf
 
         quotients = [_over(n, d) for n, d in zip(sums.numerators, self._totals(sums), strict=True)]
-        gradients = self._combine(sums)
+        gradients = self.combine(sums)
         cost = tf.add_n(quotients) if quotients else tf.constant(0.0)
         with tf.GradientTape() as tape:
             penalties = weight_penalties(self.variables)
@@ -283,7 +283,7 @@ class Window:
             for n, d in zip(sums.numerators, sums.divisors, strict=True)
         ]
 
-    def _combine(self, sums: Sums) -> list[Any]:
+    def combine(self, sums: Sums) -> list[Any]:
         """The gradient of the window's cost: each share's gradient over its divisor."""
         combined: list[Any] = [None] * len(self.variables)
         for gradients, total in zip(sums.gradients, self._totals(sums), strict=True):

@@ -35,6 +35,17 @@ def test_losses_are_observed_as_keras_calls_them(model) -> None:
     np.testing.assert_array_equal(internals.mask_of(parts[0].y_pred), x != 0)
 
 
+def test_compiled_losses_are_those_that_compute(model) -> None:
+    mine = keras.losses.MeanAbsoluteError()
+    model.compile("sgd", {"a": "mse", "b": mine})
+    x, y = np.ones((2, 6), int), {"a": np.ones((2, 6, 1)), "b": np.zeros((2, 6, 2))}
+    internals.observe_losses(model, y, model(x), None)
+    first, second = internals.compiled_losses(model)
+    assert (first.name, second) == ("mse", mine)
+    internals.set_dtype(first, "float64")
+    assert internals.observe_losses(model, y, model(x), None)[0].value.dtype == tf.float64
+
+
 def test_observing_leaves_the_compiled_loss_as_it_was(model) -> None:
     model.compile("sgd", {"a": "mse", "b": "mae"})
     x, y = np.ones((2, 6), int), {"a": np.ones((2, 6, 1)), "b": np.zeros((2, 6, 2))}

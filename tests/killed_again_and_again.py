@@ -25,8 +25,8 @@ from kerasflow.tracking.folder import RunFolder
 from kerasflow.training import archive
 from kerasflow.training.checkpoint import Checkpoints
 
-EPOCHS = 10
-LONGEST = {"load": 1.2, "due": 0.4}  # seconds from a training's beginning, or its first windows, to its kill
+EPOCHS = 7
+LONGEST = {"load": 1.0, "due": 0.3}  # seconds from a training's beginning, or its first windows, to its kill
 LAYERS: list[Any] = [
     {"reshape": [8, 8, 1]},
     {"random_translation": {"height_factor": 0.1, "width_factor": 0.1}},

@@ -5,6 +5,7 @@ Run folders, the picture and MLflow's store go where the script is called from.
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -13,6 +14,10 @@ import kerasflow as kf
 
 HERE = Path(__file__).parent
 HIGH = [5, 6, 7, 8, 9]
+
+parser = ArgumentParser(description=__doc__.partition("\n")[0])
+parser.add_argument("--held-out", type=float, nargs="+", default=[0.98, 0.95, 0.8], help="shares of 5 to 9 to test on")
+held_out_shares = parser.parse_args().held_out
 
 low = kf.run(HERE / "spec.yaml", verbose=0)
 print(f"0 to 4: test accuracy {low.metrics['test/accuracy']:.3f}", flush=True)
@@ -24,7 +29,7 @@ WAYS = {
     "features": (HERE / "high.yaml", carried | {"train.route": "features", "train.stages": []}),
 }
 curves: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
-for held_out in (0.98, 0.95, 0.8):
+for held_out in held_out_shares:
     for way, (spec, changes) in WAYS.items():
         split = {"test": held_out, "validation": 0}
         result = kf.run(spec, changes | {"name": f"high-{way}-{held_out}", "data.split": split}, verbose=0)

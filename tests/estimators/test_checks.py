@@ -32,6 +32,7 @@ def names_of_checks(estimator: Any) -> set[str]:
 
 # Fewer epochs and a higher rate where the defaults are not what is tested: the checks fit a hundred times.
 QUICK = {"epochs": 5, "learning_rate": 0.05}
+HALF_A_MINUTE = pytest.mark.exhaustive  # each way to give a model is checked once by `make test`
 
 
 @pytest.mark.slow
@@ -40,9 +41,13 @@ QUICK = {"epochs": 5, "learning_rate": 0.05}
     [
         pytest.param(kf.KerasClassifier, MLPClassifier, {}, id="classifier by default"),
         pytest.param(kf.KerasClassifier, MLPClassifier, {"model": network, **QUICK}, id="classifier, callable"),
-        pytest.param(kf.KerasClassifier, MLPClassifier, {"model": SPEC, **QUICK}, id="classifier, spec"),
+        pytest.param(
+            kf.KerasClassifier, MLPClassifier, {"model": SPEC, **QUICK}, id="classifier, spec", marks=HALF_A_MINUTE
+        ),
         pytest.param(kf.KerasRegressor, MLPRegressor, {}, id="regressor by default"),
-        pytest.param(kf.KerasRegressor, MLPRegressor, {"model": network, **QUICK}, id="regressor, callable"),
+        pytest.param(
+            kf.KerasRegressor, MLPRegressor, {"model": network, **QUICK}, id="regressor, callable", marks=HALF_A_MINUTE
+        ),
         pytest.param(kf.KerasRegressor, MLPRegressor, {"model": SPEC, **QUICK}, id="regressor, spec"),
     ],
 )

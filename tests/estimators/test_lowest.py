@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 # scikit-learn's own networks skip it, too: it wants a decision function.
 SKIPPED = {"check_classifiers_multilabel_output_format_decision_function"}
+HALF_A_MINUTE = pytest.mark.exhaustive  # each way to give a model is checked once by `make test`
 LOWEST = Path(sys.prefix) / "lowest-scikit-learn"
 
 
@@ -23,8 +24,8 @@ LOWEST = Path(sys.prefix) / "lowest-scikit-learn"
     [
         ("classifier", ["default", "callable"]),
         ("regressor", ["default", "spec"]),
-        pytest.param("classifier", ["spec"], marks=pytest.mark.exhaustive),  # half a minute each
-        pytest.param("regressor", ["callable"], marks=pytest.mark.exhaustive),
+        pytest.param("classifier", ["spec"], marks=HALF_A_MINUTE),
+        pytest.param("regressor", ["callable"], marks=HALF_A_MINUTE),
     ],
 )
 def test_every_check_of_the_oldest_supported_scikit_learn_passes(kind, ways):

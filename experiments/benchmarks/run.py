@@ -15,6 +15,7 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -38,17 +39,25 @@ def main() -> None:
     """Parses the command line and does what it says."""
     asked = _arguments()
     rows = [row for row in ROWS if asked.only is None or row.key in asked.only]
-    found = {} if asked.render else _measure([row.quick() for row in rows] if asked.quick else rows)
+    kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    found: Results = {}
+    for key, readings in () if asked.render else _measure([row.quick() for row in rows] if asked.quick else rows):
+        found[key] = readings
+        if not asked.quick:  # at once: who is interrupted keeps what was measured
+            _write(renewed(kept, found))
     if asked.quick:
         _show(found)
         console.print("Nothing written: these figures mean nothing.")
         return
-    kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     results = renewed(kept, found)
     _show(results if asked.render else found)
+    _write(results)
+    console.print(f"Written: {_near(RESULTS)} and the table of {_near(README)}")
+
+
+def _write(results: Results) -> None:
     RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     _write_readme(results)
-    console.print(f"Written: {_near(RESULTS)} and the table of {_near(README)}")
 
 
 def _arguments() -> argparse.Namespace:
@@ -60,7 +69,7 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _measure(rows: list[Row]) -> Results:
+def _measure(rows: list[Row]) -> Iterator[tuple[str, Measured]]:
     # What the processes inherit: no GPU, and no TensorFlow that talks. Threads are each framework's own choice.
     os.environ |= {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
     load = os.getloadavg()[0]
@@ -71,7 +80,9 @@ def _measure(rows: list[Row]) -> Results:
     if wanted:
         console.print(f"Not installed, so their lines are left out: `pip install {' '.join(wanted)}` brings them.")
     possible = [row.without(set(wanted)) for row in rows if row.ours.needs not in wanted]
-    return {row.key: _measured(row) for row in possible if row.peers}
+    for row in possible:
+        if row.peers:
+            yield row.key, _measured(row)
 
 
 def _measured(row: Row) -> Measured:

@@ -38,7 +38,7 @@ from kerasflow.spec.arguments import as_arguments, check_call, kind_of, whole
 from kerasflow.spec.base import Listed, Part
 from kerasflow.spec.document import DocumentPath, clip
 from kerasflow.spec.faults import Found, short
-from kerasflow.spec.literals import check_arrays
+from kerasflow.spec.literals import DTYPES, check_arrays, is_array
 from kerasflow.spec.named import call_schema
 from kerasflow.spec.wiring import HEAD, INPUT, MODEL, OP, OWN, REUSE, check_wiring, parse_names
 
@@ -298,6 +298,11 @@ def _check_op(behind: Any, here: DocumentPath, found: Found) -> dict[str, Any]:
         found.append(((*here, OP, name), f"takes its arguments by name, got {short(arguments)}"))
         return {}
     canonical, checked = check_call("ops", str(name), arguments, (*here, OP), found)
+    for key, value in checked.items():
+        if isinstance(value, dict) and not is_array(value):
+            hint = did_you_mean(str(next(iter(value), "")), DTYPES)
+            said = f"must be a number, a word or an array such as {{float32: [0.5, 2]}}, got {short(value)}{hint}"
+            found.append(((*here, OP, name, key), said))
     check_arrays(checked, (*here, OP, name), found)
     return {canonical: checked}
 

@@ -10,7 +10,7 @@ from typing import Any
 from kerasflow.spec.document import DocumentPath
 from kerasflow.spec.faults import Found, short
 
-_DTYPES = (
+DTYPES = (
     "bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "bfloat16", "float16", "float32",
     "float64",
 )  # fmt: skip
@@ -21,7 +21,7 @@ Key = slice | int | None | EllipsisType
 
 def is_array(value: Any) -> bool:
     """Whether a value is an array: its numbers behind the name of their dtype."""
-    return isinstance(value, Mapping) and len(value) == 1 and next(iter(value)) in _DTYPES
+    return isinstance(value, Mapping) and len(value) == 1 and next(iter(value)) in DTYPES
 
 
 def check_arrays(value: Any, path: DocumentPath, found: Found) -> None:

@@ -52,6 +52,8 @@ def test_short_and_full_forms_are_one() -> None:
         ([{"op": {"get_item": {"key": "[a]"}}}], "key: must be a slice as text, such as '[:, 1:]', got '[a]'"),
         ([{"op": {"multiply": {"x2": {"float32": [1, [2]]}}}}],
          "layers[0].op.multiply.x2.float32: must be a number, or lists of them that are equally long"),
+        ([{"op": {"multiply": {"x2": {"float33": [1, 2]}}}}],
+         "an array such as {float32: [0.5, 2]}, got {'float33': [1, 2]}, did you mean 'float32'?"),
         ([{"bidirectional": {"layer": {"model": ENCODER}}}], "bidirectional takes a layer, not a model"),
         ([{"time_distributed": {"layer": {"model": {"layers": ["dens"]}}}}], "model.layers[0]: 'dens' is no layer"),
         ([{"model": {"layers": [{"dense": 3, "repeat": 10_000}, "relu"]}}], "must be at most 10000 layers"),

@@ -1,7 +1,8 @@
 """What the installed Keras offers, by name and arguments, read from its source without importing it.
 
-Importing Keras loads TensorFlow, which takes seconds; parsing the few folders below takes a fraction of one. So a spec
-is checked whole, near names and all, before anything heavy loads, and against the very version that will build it.
+Importing Keras loads TensorFlow, which takes seconds; looking through the few folders below takes a fraction of one. So
+a spec is checked whole, near names and all, before anything heavy loads, and against the very version that will build
+it. Names are found by the lines that define them; a file is parsed when the arguments of what it defines are asked for.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import ast
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -82,16 +83,24 @@ class Entry:
         keras_name: the name in the Keras module, e.g. `MaxPooling2D`.
         module: where it is imported from, e.g. `keras.layers`.
         aliases: other names that Keras has for it, e.g. `max_pool2d`; a spec that uses one means the same.
-        arguments: the constructor's, in order; the first takes a bare value.
-        summary: the first line of its docstring.
+        defined: where its source is.
     """
 
     name: str
     keras_name: str
     module: str
-    aliases: tuple[str, ...] = ()
-    arguments: dict[str, Argument] = field(default_factory=dict)
-    summary: str = ""
+    aliases: tuple[str, ...]
+    defined: _Definition = field(repr=False, compare=False)
+
+    @cached_property
+    def arguments(self) -> dict[str, Argument]:
+        """The constructor's, in order; the first takes a bare value."""
+        return self.defined.arguments()
+
+    @property
+    def summary(self) -> str:
+        """The first line of its docstring."""
+        return self.defined.summary()
 
     @property
     def required(self) -> list[str]:
@@ -106,17 +115,16 @@ class Entry:
 def entries(kind: Kind) -> dict[str, Entry]:
     """Everything of one kind that the installed Keras exports, by the name that a spec uses, sorted."""
     public = "keras.optimizers.schedules" if kind == "schedules" else f"keras.{kind}"
-    source = _Source([_folder() / folder for folder in _FOLDERS.get(kind, (kind,))])
     found: dict[str, Entry] = {}
-    for node, paths in source.found:
-        split = [path.rpartition(".") for path in paths]
+    for defined in _definitions([_folder() / folder for folder in _FOLDERS.get(kind, (kind,))]):
+        split = [path.rpartition(".") for path in defined.paths]
         homes = {name: home for home, _, name in split if home == public or home.startswith(_OWN)}
-        if not homes or node.name in _NOT_CHOSEN or not source.is_a(node, _BASE[kind]):
+        if not homes or defined.name in _NOT_CHOSEN or not defined.is_a(_BASE[kind]):
             continue
-        keras_name = node.name if node.name in homes else next(iter(homes))
+        keras_name = defined.name if defined.name in homes else next(iter(homes))
         name = snake_case(keras_name)
         aliases = dict.fromkeys(alias for other in homes if (alias := snake_case(other)) != name)
-        found[name] = Entry(name, keras_name, homes[keras_name], tuple(aliases), source.arguments(node), _summary(node))
+        found[name] = Entry(name, keras_name, homes[keras_name], tuple(aliases), defined)
     return dict(sorted(found.items()))
 
 
@@ -169,73 +177,100 @@ def _folder() -> Path:
     return Path(spec.submodule_search_locations[0]) / "src"
 
 
-def _summary(node: ast.ClassDef | ast.FunctionDef) -> str:
-    return (ast.get_docstring(node) or "").split("\n\n")[0].replace("\n", " ").strip()
+# A class or function of a file, with the paths that it is exported by.
+_DEFINITION = re.compile(
+    r"^(?:@keras_export\((?P<paths>[^)]*)\)\n(?:@.*\n)*)?(?P<kind>class|def) (?P<name>\w+)(?:\((?P<bases>[^)]*)\))?",
+    re.MULTILINE,
+)
 
 
-class _Source:
-    """The classes and functions of some folders of Keras' source, each with the paths that it is imported by."""
+@dataclass(frozen=True)
+class _Definition:
+    """A class or function of Keras' source.
 
-    def __init__(self, folders: Iterable[Path]) -> None:
-        self.classes: dict[str, ast.ClassDef] = {}
-        self.found: list[tuple[ast.ClassDef | ast.FunctionDef, list[str]]] = []
-        for path in (path for folder in folders for path in sorted(folder.rglob("*.py"))):
-            text = path.read_text(encoding="utf-8")
-            brings = path.parent.name == "applications"
-            if path.name.endswith("_test.py") or (brings and "\nclass " not in text):  # most networks bring none
-                continue
-            for node in ast.parse(text).body:
-                if isinstance(node, ast.ClassDef):
-                    self.classes[node.name] = node
-                if isinstance(node, ast.ClassDef | ast.FunctionDef):
-                    own = [f"{_OWN}applications.{path.stem}.{node.name}"] if brings else []
-                    self.found.append((node, list(_export_names(node)) or own))
+    Attributes:
+        paths: that it is imported by.
+        bases: a class' base classes, without the modules that they are in; None of a function.
+        file: that it stands in.
+        classes: all of the folders that it was found in, by name.
+    """
 
-    def is_a(self, node: ast.ClassDef | ast.FunctionDef, base: str | None) -> bool:
+    name: str
+    paths: tuple[str, ...]
+    bases: tuple[str, ...] | None
+    file: Path
+    classes: dict[str, _Definition]
+
+    def is_a(self, base: str | None) -> bool:
         """Whether it is a class made from the base, or a function for no base."""
-        return isinstance(node, ast.FunctionDef) if base is None else base in self.ancestry(node)
+        return self.bases is None if base is None else base in self.ancestry()
 
-    def ancestry(self, node: ast.ClassDef | ast.FunctionDef) -> Iterator[str]:
+    def ancestry(self) -> Iterator[str]:
         """The class' name and its bases' names, nearest first; bases from other folders are named but not followed."""
-        yield node.name
-        for base in getattr(node, "bases", []):
-            name = base.attr if isinstance(base, ast.Attribute) else getattr(base, "id", "")
-            if name in self.classes and name != node.name:
-                yield from self.ancestry(self.classes[name])
+        yield self.name
+        for name in self.bases or ():
+            if name in self.classes and name != self.name:
+                yield from self.classes[name].ancestry()
             else:
                 yield name
 
-    def arguments(self, node: ast.ClassDef | ast.FunctionDef) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, Argument]:
         """The constructor's arguments, those that `**kwargs` hands to a base class behind its own; or a function's."""
+        node = _parsed(self.file)[self.name]
         if isinstance(node, ast.FunctionDef):
             return {argument.name: _optional(argument) for argument in _signature(node, skip=0)}
         collected: dict[str, Argument] = {}
-        for name in self.ancestry(node):
-            owner = self.classes.get(name)
-            init = (
-                next((n for n in owner.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None)
-                if owner
-                else None
-            )
+        for name in self.ancestry():
+            init = self.classes[name].constructor() if name in self.classes else None
             if init is None:
                 continue
             for argument in _signature(init, skip=1):
-                collected.setdefault(argument.name, argument if not collected or owner is node else _optional(argument))
+                own = not collected or name == self.name
+                collected.setdefault(argument.name, argument if own else _optional(argument))
             if init.args.kwarg is None:
                 break
         return collected
+
+    def constructor(self) -> ast.FunctionDef | None:
+        """The class' own `__init__`."""
+        body = _parsed(self.file)[self.name].body
+        return next((n for n in body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None)
+
+    def summary(self) -> str:
+        doc = ast.get_docstring(_parsed(self.file)[self.name]) or ""
+        return doc.split("\n\n")[0].replace("\n", " ").strip()
+
+
+def _definitions(folders: Iterable[Path]) -> list[_Definition]:
+    """The classes and functions of some folders of Keras' source."""
+    classes: dict[str, _Definition] = {}
+    found: list[_Definition] = []
+    for file in (file for folder in folders for file in sorted(folder.rglob("*.py"))):
+        if file.name.endswith("_test.py"):
+            continue
+        brings = file.parent.name == "applications"
+        for match in _DEFINITION.finditer(file.read_text(encoding="utf-8")):
+            name, bases = match["name"], None
+            paths = re.findall(r"[\"']([\w.]+)[\"']", match["paths"] or "")
+            if match["kind"] == "class":
+                bases = tuple(base.rpartition(".")[2] for base in re.findall(r"[\w.]+", match["bases"] or ""))
+                paths = paths or ([f"{_OWN}applications.{file.stem}.{name}"] if brings else [])
+            defined = _Definition(name, tuple(paths), bases, file, classes)
+            if bases is not None:
+                classes[name] = defined
+            found.append(defined)
+    return found
+
+
+@cache
+def _parsed(file: Path) -> dict[str, ast.ClassDef | ast.FunctionDef]:
+    nodes = ast.parse(file.read_text(encoding="utf-8")).body
+    return {node.name: node for node in nodes if isinstance(node, ast.ClassDef | ast.FunctionDef)}
 
 
 def _optional(argument: Argument) -> Argument:
     """What a spec need not say: what a class passes on to its base class, or what an input may stand for."""
     return Argument(argument.name, False, argument.default)
-
-
-def _export_names(node: ast.ClassDef | ast.FunctionDef) -> Iterator[str]:
-    for decorator in node.decorator_list:
-        if isinstance(decorator, ast.Call) and getattr(decorator.func, "id", "") == "keras_export" and decorator.args:
-            given = ast.literal_eval(decorator.args[0])
-            yield from [given] if isinstance(given, str) else given
 
 
 def _signature(function: ast.FunctionDef, skip: int) -> Iterator[Argument]:

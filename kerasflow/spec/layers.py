@@ -25,7 +25,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import GetJsonSchemaHandler, model_serializer, model_validator
@@ -34,7 +33,7 @@ from pydantic_core import CoreSchema
 
 from kerasflow.errors import did_you_mean
 from kerasflow.spec import catalogue
-from kerasflow.spec.arguments import as_arguments, check_call, kind_of, whole
+from kerasflow.spec.arguments import check_call, kind_of, whole
 from kerasflow.spec.base import Listed, Part
 from kerasflow.spec.document import DocumentPath, clip
 from kerasflow.spec.faults import Found, short
@@ -203,15 +202,12 @@ def refusal(name: str) -> str | None:
 
 
 def _check_head(behind: Any, here: DocumentPath, found: Found) -> dict[str, Any]:
-    dense = catalogue.find("layers", "dense")
-    assert dense is not None
-    entry = replace(dense, name=HEAD, arguments={n: a for n, a in dense.arguments.items() if n not in _TAKEN_BY_TASK})
     if behind is not None and not isinstance(behind, dict):
         found.append(
             ((*here, HEAD), f"takes its units and activation from the task; expected nothing here, got {short(behind)}")
         )
         return {}
-    arguments = as_arguments(entry, behind, (*here, HEAD), found)
+    arguments = behind or {}
     for name in arguments:
         if name in _TAKEN_BY_TASK:
             found.append(

@@ -13,7 +13,7 @@ from kerasflow.explain.landscape import check_count
 from kerasflow.explain.objective import evaluated
 from kerasflow.explain.samples import check_compiled, samples
 from kerasflow.explain.weights import named_weights
-from kerasflow.training.keras_internals import other_optimizer
+from kerasflow.training.optimizer_internals import other_optimizer
 from kerasflow.training.untouched import restored
 from kerasflow.training.window import Batch, Sums, Window, rows
 

@@ -17,7 +17,7 @@ from kerasflow.errors import NotYetError, RefusedError, RunGoneError, TrackingEr
 from kerasflow.tracking import limits, store_uri
 from kerasflow.tracking.environment import model_requirements
 from kerasflow.tracking.folder import digest_of, safe_name
-from kerasflow.tracking.mlflow_calls import FIRST_CONTACT, REQUEST, UPLOAD, calling
+from kerasflow.tracking.mlflow_calls import FIRST_CONTACT, REQUEST, UPLOAD, calling, garbage_kept
 from kerasflow.tracking.port import Context, EndStatus, Points, Tensor
 from kerasflow.tracking.record import Reached, new_points
 from kerasflow.tracking.store_uri import shown
@@ -145,7 +145,8 @@ class MLflowTracker:
                 news = {key: f"{key} = {value} at step {step}" for key, value in strange.items()} | news
         with self._calling("log metrics"):
             for batch in _batches(entities, _METRICS_A_BATCH):
-                client.log_batch(self.run_id, metrics=batch, synchronous=True)
+                with garbage_kept() if store_uri.sqlite_file(self.uri) else nullcontext():
+                    client.log_batch(self.run_id, metrics=batch, synchronous=True)
         news = {key: text for key, text in news.items() if key not in self._not_finite}
         if news:
             self._not_finite.update(news)

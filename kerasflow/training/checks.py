@@ -8,8 +8,9 @@ from typing import Any
 
 from kerasflow.columns import BOOKKEEPING
 from kerasflow.errors import TrainingError, did_you_mean
+from kerasflow.training.arrays import Arrays
 from kerasflow.training.compared import check_compared
-from kerasflow.training.feed import Arrays, Feed
+from kerasflow.training.feed import Feed
 from kerasflow.training.finite import check_finite
 from kerasflow.training.keras_internals import observe_losses
 from kerasflow.training.labels import check_labels, counts_labels

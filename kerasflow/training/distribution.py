@@ -18,7 +18,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NamedTuple, Protocol
 
 from kerasflow.errors import TrainingError, did_you_mean, sentence
-from kerasflow.training.keras_internals import flatten_layers, on_replicas
+from kerasflow.training.keras_internals import flatten_layers
+from kerasflow.training.optimizer_internals import on_replicas
 from kerasflow.training.program import Compiler, compiler_for
 from kerasflow.training.window import Batch, Sums, Window, length, rows
 

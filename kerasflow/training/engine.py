@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from kerasflow.training.feed import Arrays, Feed
+from kerasflow.training.arrays import Arrays
+from kerasflow.training.feed import Feed
 from kerasflow.training.keras_internals import flatten_layers
 from kerasflow.training.own_step import own_methods
 

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kerasflow.errors import TrainingError
+from kerasflow.training.arrays import as_arrays
 from kerasflow.training.callbacks import overridden
 from kerasflow.training.distribution import ONE_DEVICE, Devices
-from kerasflow.training.feed import Feed, as_arrays, feed
+from kerasflow.training.feed import Feed, feed
 from kerasflow.training.keras_internals import observe_losses
 from kerasflow.training.own_step import OwnStep, own_methods
 from kerasflow.training.passes import Pace, passes

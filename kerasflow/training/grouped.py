@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from kerasflow.training.keras_internals import clipped, shared_work_once
+from kerasflow.training.optimizer_internals import clipped, shared_work_once
 
 
 class GroupedOptimizer(keras.optimizers.Optimizer):

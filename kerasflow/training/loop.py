@@ -15,22 +15,25 @@ import numpy as np
 from kerasflow.errors import TrainingError, did_you_mean
 from kerasflow.training import callback_state
 from kerasflow.training import stop as rules
+from kerasflow.training.arrays import Arrays
 from kerasflow.training.callbacks import overridden
 from kerasflow.training.checkpoint import Checkpoints, TrainingState
 from kerasflow.training.checks import numbers, prepare
 from kerasflow.training.distribution import Devices, devices_for
 from kerasflow.training.engine import Engine, choose_engine
 from kerasflow.training.evaluate import Evaluation
-from kerasflow.training.feed import Arrays, Feed, Streamed
+from kerasflow.training.feed import Feed
 from kerasflow.training.finite import culprit
 from kerasflow.training.history import History, Row
 from kerasflow.training.interruption import Interruption
+from kerasflow.training.kept_weights import KeptWeights
 from kerasflow.training.keras_internals import forget_restored_epoch, restored_epoch
 from kerasflow.training.own_step import OwnStep, own_methods
 from kerasflow.training.passes import Pace, passes
 from kerasflow.training.progress import Progress, Verbose
+from kerasflow.training.streamed import Streamed
 from kerasflow.training.window import Auxiliary, Window
-from kerasflow.training.work import Totals, Trained, Training, told
+from kerasflow.training.work import Totals, Training, told
 
 BatchNorm = Literal["micro", "frozen"]
 
@@ -141,7 +144,7 @@ class _Loop:
             chosen = self.state.settings["engine"], self.state.settings["engine_reason"]
         self._compile(*devices.engine(settings.engine, chosen))
         self.pace = Pace(1 if self.one_by_one else None, devices.of_chief)
-        self.keep = _Keeper(model, settings.stop, self.monitor)
+        self.keep = KeptWeights(model, settings.stop, self.monitor)
         self.decisive = _decisive(data, settings, self.history)
         if self.state is not None:
             self.state.check(model, self.decisive)
@@ -364,50 +367,6 @@ class _Loop:
 def _size(data: Feed) -> tuple[int, int]:
     """Samples, and the seed of their order, as far as they are known."""
     return (data.n, -1 if data.seed is None else data.seed) if isinstance(data, Arrays) else (0, 0)
-
-
-class _Keeper:
-    """Copies of the weights that may be wanted again: the best epoch's, and the last before a cost was not finite."""
-
-    def __init__(self, model: Any, stop: Sequence[rules.Rule], monitor: rules.Plateau) -> None:
-        self.model, self.monitor = model, monitor
-        self.wants_best = any(getattr(rule, "restore_best", False) for rule in rules.flatten(stop))
-        self.best: list[Any] | None = None
-        self.good: list[Any] = [variable.numpy() for variable in model.weights]
-        self.diverged = False
-
-    def after(self, rows: list[Row], found: Trained) -> bool:
-        """Keeps what may be wanted; whether the weights are finite, which an epoch's last cost does not tell."""
-        if not found.finite:
-            self.diverged = True
-            return False
-        self.diverged = bool(rules.Divergence()(rows))
-        if self.diverged:
-            return True
-        self.good = found.weights
-        if self.wants_best and self.monitor.best_epoch(rows) == rows[-1]["epoch"]:
-            self.best = self.good
-        return True
-
-    def kept(self) -> dict[str, Any]:
-        """All of it as plain data, for a checkpoint."""
-        good = [np.asarray(value) for value in self.good]
-        best = good if self.best is self.good else self.best and [np.asarray(value) for value in self.best]
-        return {"best": best, "good": good, "diverged": self.diverged}
-
-    def take_up(self, kept: dict[str, Any]) -> None:
-        """Goes on from what `kept` gave."""
-        self.best, self.good, self.diverged = kept["best"], kept["good"], kept["diverged"]
-
-    def restore(self) -> None:
-        if self.wants_best and self.best is not None:
-            self._set(self.best)
-        elif self.diverged:
-            self._set(self.good)
-
-    def _set(self, weights: list[Any]) -> None:
-        for variable, value in zip(self.model.weights, weights, strict=True):
-            variable.assign(value)
 
 
 def _decisive(data: Feed, settings: Settings, history: History) -> dict[str, Any]:

@@ -13,10 +13,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from kerasflow.training.arrays import Arrays, Segment
 from kerasflow.training.device_copy import device_copy
-from kerasflow.training.feed import Arrays, Feed, Segment, Streamed
+from kerasflow.training.feed import Feed
 from kerasflow.training.program import Compiler, spec_of
 from kerasflow.training.refusal import called_back, explained
+from kerasflow.training.streamed import Streamed
 from kerasflow.training.window import Batch
 from kerasflow.training.work import Work
 

@@ -15,13 +15,14 @@ import numpy as np
 from kerasflow.errors import TrainingError
 from kerasflow.training.checks import check_window, prepare
 from kerasflow.training.engine import Engine
-from kerasflow.training.feed import Feed, feed, is_dataset
+from kerasflow.training.feed import Feed, feed
 from kerasflow.training.keras_internals import state_variables
 from kerasflow.training.loop import BatchNorm, Settings
 from kerasflow.training.program import check_no_text
 from kerasflow.training.progress import Progress, Verbose
 from kerasflow.training.rate_curve import MovingAverage, RateCurve
 from kerasflow.training.refusal import explained
+from kerasflow.training.streamed import is_dataset
 from kerasflow.training.untouched import restored, twin_optimizer
 from kerasflow.training.window import Batch, Window
 

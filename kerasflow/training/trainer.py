@@ -10,17 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from kerasflow.errors import TrainingError
+from kerasflow.training.arrays import as_arrays
 from kerasflow.training.checkpoint import Checkpoints, as_checkpoints
 from kerasflow.training.checks import check_window, prepare
 from kerasflow.training.distribution import devices_for, joined
 from kerasflow.training.engine import Engine, choose_engine
 from kerasflow.training.evaluate import Judged, evaluate, judge, predict
-from kerasflow.training.feed import as_arrays, as_validation, feed, is_dataset
+from kerasflow.training.feed import as_validation, feed
 from kerasflow.training.history import History, Row
 from kerasflow.training.loop import BatchNorm, Settings, train
 from kerasflow.training.names import check_names
 from kerasflow.training.progress import Verbose
 from kerasflow.training.stop import Rule
+from kerasflow.training.streamed import is_dataset
 from kerasflow.training.window import Auxiliary
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from kerasflow.errors import TrainingError
-from kerasflow.training.keras_internals import copy_weight_decay_exclusions, other_optimizer
+from kerasflow.training.optimizer_internals import copy_weight_decay_exclusions, other_optimizer
 from kerasflow.training.refusal import reason
 
 

@@ -6,15 +6,9 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from kerasflow.errors import TrainingError
-from kerasflow.training.keras_internals import (
-    flatten_layers,
-    inference_only,
-    is_seed,
-    n_losses,
-    shared_work_once,
-    state_variables,
-)
+from kerasflow.training.keras_internals import flatten_layers, inference_only, is_seed, n_losses, state_variables
 from kerasflow.training.objective import folded, shares, weight_penalties
+from kerasflow.training.optimizer_internals import shared_work_once
 
 
 class Batch(NamedTuple):

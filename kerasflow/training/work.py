@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from kerasflow.training.checks import all_numbers
-from kerasflow.training.keras_internals import last_learning_rate
+from kerasflow.training.optimizer_internals import last_learning_rate
 from kerasflow.training.own_step import OwnStep
 from kerasflow.training.window import Batch, Window, length
 

@@ -14,14 +14,16 @@ from typing import Any
 import keras
 
 from kerasflow.errors import TrainingError, did_you_mean
+from kerasflow.training.arrays import as_arrays
 from kerasflow.training.checkpoint import Checkpoints, as_checkpoints
 from kerasflow.training.evaluate import Judged, predict
-from kerasflow.training.feed import as_arrays, as_validation, feed, is_dataset
+from kerasflow.training.feed import as_validation, feed
 from kerasflow.training.grouped import GroupedOptimizer
 from kerasflow.training.history import History, Row
 from kerasflow.training.loop import train
 from kerasflow.training.progress import Progress
 from kerasflow.training.stop import Rule, best_epoch, plateaus
+from kerasflow.training.streamed import is_dataset
 from kerasflow.training.trainer import Trainer
 from kerasflow.transfer.chain import adds_losses, fixed_part, rest_behind, with_frozen_at_rest
 from kerasflow.transfer.freezing import (

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from kerasflow.training import keras_internals as internals
+from kerasflow.training import optimizer_internals
 
 LAYERS = keras.layers
 
@@ -120,8 +121,8 @@ def test_the_last_learning_rate_is_the_one_that_the_latest_update_used(wrapped) 
         before = float(variable[0])
         outer.apply([tf.constant([1.0])])
         assert before - float(variable[0]) == pytest.approx(rate, rel=1e-4)
-        assert float(internals.last_learning_rate(outer)) == pytest.approx(rate)
-    assert float(internals.last_learning_rate(keras.optimizers.Adam(0.3))) == pytest.approx(0.3)
+        assert float(optimizer_internals.last_learning_rate(outer)) == pytest.approx(rate)
+    assert float(optimizer_internals.last_learning_rate(keras.optimizers.Adam(0.3))) == pytest.approx(0.3)
 
 
 def test_keras_knows_its_parts_by_name() -> None:
@@ -151,7 +152,7 @@ def test_adam_steps_in_the_bits_of_keras(name: str, kind: str, jit: bool | None)
         optimizer.build(weights)
 
         def step(first: tf.Tensor, second: tf.Tensor) -> None:
-            with internals.shared_work_once(optimizer) if shared else nullcontext():
+            with optimizer_internals.shared_work_once(optimizer) if shared else nullcontext():
                 optimizer.apply([first, second, None], weights)
 
         run = step if jit is None else tf.function(step, jit_compile=jit)
@@ -164,14 +165,14 @@ def test_adam_steps_in_the_bits_of_keras(name: str, kind: str, jit: bool | None)
 
 
 def test_a_learning_rate_may_be_a_function() -> None:
-    assert float(internals.last_learning_rate(keras.optimizers.SGD(lambda: 0.25))) == 0.25
+    assert float(optimizer_internals.last_learning_rate(keras.optimizers.SGD(lambda: 0.25))) == 0.25
 
 
 def test_another_optimizer_takes_the_place_of_the_models_own_for_a_while() -> None:
     model = keras.Sequential([keras.Input((3,)), LAYERS.Dense(2)])
     model.compile("sgd", "mse")
     own, before = model.optimizer, {id(variable) for variable in model.variables}
-    with internals.other_optimizer(model, keras.optimizers.Adam()) as nothing:
+    with optimizer_internals.other_optimizer(model, keras.optimizers.Adam()) as nothing:
         assert nothing is None
         assert isinstance(model.optimizer, keras.optimizers.Adam)
         model.optimizer.build(model.trainable_variables)
@@ -184,7 +185,7 @@ def test_what_is_excluded_from_weight_decay_is_copied() -> None:
     source = keras.optimizers.SGD(0.1, weight_decay=0.5)
     source.exclude_from_weight_decay(var_list=[excluded], var_names=["bias"])
     twin = keras.optimizers.SGD.from_config(source.get_config())
-    internals.copy_weight_decay_exclusions(source, twin)
+    optimizer_internals.copy_weight_decay_exclusions(source, twin)
     twin.apply([np.zeros(2, "float32")] * 3, [decayed, excluded, by_name])
     np.testing.assert_allclose(decayed, 0.95)
     np.testing.assert_array_equal(excluded, 1)

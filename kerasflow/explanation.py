@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,21 @@ from kerasflow.assembly import assemble
 from kerasflow.data import Data, load
 from kerasflow.errors import BuildError, DataError, RunError, TrainingError, did_you_mean
 from kerasflow.explain.diagram import Diagram, diagram
+from kerasflow.explain.recorder import replaced
 from kerasflow.explain.telling import Told, told
 from kerasflow.explain.weights import find_weight
 from kerasflow.spec.experiment import ExperimentSpec, load_spec
+from kerasflow.training.keras_internals import flatten_layers
 
 SAMPLES = 64
 """Of the training part, that costs and gradients are of."""
 
 LARGE = 1_000_000
 """Weights from which on a model is explained with fewer samples, steps and points."""
+
+
+NOTHING = 1e-300
+"""A rate of Dropout that is 0 in float32, but at which a copy of the layer still has its random generator."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +57,14 @@ class Subject:
     parameters: int
     learning_rate: float
     micro_batch_size: int
+
+    @property
+    def facts(self) -> str:
+        """What is computed here, in a sentence or two."""
+        return (
+            f"{self.parameters:,} weights, as a run would begin with them. Sample {self.sample} of the training part "
+            f"is followed forward and back; costs are of {len(self.x)} samples, it and others, with Dropout off."
+        )
 
     @property
     def is_large(self) -> bool:
@@ -193,8 +208,15 @@ def explanation(
     data = load(spec.data, spec.seed)
     model, _ = assemble(spec, data)
     subject = _subject(spec, data, model, sample, weight)
-    sections = (_answered(subject, *row) for row in _SECTIONS if not only or row[0] in only)
-    return Explanation(subject, diagram(subject.trace, subject.back), tuple(sections))
+    with replaced(_without_dropout(model)):
+        sections = tuple(_answered(subject, *row) for row in _SECTIONS if not only or row[0] in only)
+    return Explanation(subject, diagram(subject.trace, subject.back), sections)
+
+
+def _without_dropout(model: Any) -> list[tuple[Any, str, Any]]:
+    """What makes Dropout and its like pass everything: they draw other numbers in each pass, so that no two agree."""
+    drawing = (layer for layer in flatten_layers(model) if hasattr(layer, "seed_generator"))
+    return [(layer, "rate", NOTHING) for layer in drawing if "rate" in vars(layer)]
 
 
 def _subject(spec: ExperimentSpec, data: Data, model: Any, sample: int, weight: str) -> Subject:
@@ -204,11 +226,10 @@ def _subject(spec: ExperimentSpec, data: Data, model: Any, sample: int, weight: 
     if not getattr(model, "compiled", False):
         _compile(spec, data, model)
     place = sample % n
-    others = [i for i in range(min(n, SAMPLES // (4 if parameters >= LARGE else 1))) if i != place]
-    rows = np.array([place, *others])
-    x, y = np.asarray(data.train.x[np.sort(rows)]), data.train.y[np.sort(rows)]
-    first = int(np.flatnonzero(np.sort(rows) == place)[0])
-    order = [first, *(i for i in range(len(rows)) if i != first)]
+    most = SAMPLES // 4 if parameters >= LARGE else SAMPLES
+    rows = np.sort([place, *[i for i in range(min(n, most)) if i != place][: most - 1]])
+    order = np.argsort(rows != place, kind="stable")  # images are read in the order of their places
+    x, y = np.asarray(data.train.x[rows]), data.train.y[rows]
     x, y = x[order], _as_targets(y[order], model)
     name = find_weight(model, weight).name if weight else _steepest(model, x, y)
     micro = min(spec.train.micro_batch_size or max(1, len(rows) // 2), len(rows))
@@ -260,12 +281,8 @@ def write_page(found: Explanation, path: Path) -> Path:
     from kerasflow.viz.explanation_page import page
 
     subject = found.subject
-    facts = (
-        f"{subject.parameters:,} weights, as a run would begin with them. Sample {subject.sample} of the training part "
-        f"is followed forward and back; costs are of {len(subject.x)} samples, it and others."
-    )
     numbers = {
-        "facts": facts,
+        "facts": subject.facts,
         "weight": subject.weight,
         "diagram": asdict(found.diagram),
         "sections": [{"name": s.name, "title": s.title, **asdict(s.told)} for s in found.sections],
@@ -284,9 +301,9 @@ def draw(found: Explanation, folder: Path) -> list[Path]:
     Raises:
         RunError: a picture cannot be written.
     """
-    from kerasflow.viz import explained
     from kerasflow.viz.style import save
 
+    explained = import_module("kerasflow.viz.explained")
     paths = []
     for section in found.sections:
         if section.numbers is None:

@@ -155,10 +155,13 @@ def explain(
     """Show the arithmetic of an experiment's model: forward, cost, back, descent. Trains nothing."""
     overrides = parse_overrides(set_)
     load_tensorflow()
+    import logging
+
     from kerasflow.cli.explanation import show_explanation
     from kerasflow.cli.show import show_file
     from kerasflow.explanation import draw, explanation, write_page
 
+    logging.getLogger("tensorflow").setLevel("ERROR")  # each section compiles its own functions, which it wonders at
     found = explanation(spec, overrides, sample=sample, weight=weight, only=only or ())
     show_explanation(found)
     if html:

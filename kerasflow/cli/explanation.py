@@ -16,9 +16,7 @@ def show_explanation(found: Explanation) -> None:
     """Section by section: a heading, sentences, tables."""
     subject = found.subject
     console.print(f"[bold]{escape(subject.title)}[/bold]")
-    console.print(
-        f"{subject.parameters:,} weights before training; sample {subject.sample}; {len(subject.x)} samples in the set"
-    )
+    console.print(subject.facts)
     for section in found.sections:
         console.rule(f"[bold]{escape(section.title)}[/bold]  --only {section.name}", align="left")
         _show(section.told)

@@ -199,7 +199,7 @@ def _cost(cost: Cost, _: str) -> Told:
             rows = [(i, float(error)) for i, error in enumerate(part.errors)]
             tables.append(table(f"Errors of {part.name}", ("observation", "error"), rows))
         flat = [(i, index(i, part.analytic[0].shape)) for i in range(min(part.analytic[0].size, MOST_ROWS))]
-        first = [
+        first: list[tuple[Cell, ...]] = [
             (f"O{at}", *(float(a[0].reshape(-1)[i]) for a in (part.outputs, part.analytic, part.numeric)))
             for i, at in flat
         ]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from kerasflow import explain
+from kerasflow.cli.app import run_app
 from kerasflow.errors import BuildError, DataError, TrainingError
-from kerasflow.explanation import SECTIONS, Explanation, explanation
+from kerasflow.explanation import SECTIONS, Explanation, explanation, write_page
+from kerasflow.viz.page import plotly_source
 
 ROOT = Path(__file__).parents[1]
 DECK = ROOT / "experiments" / "deck_example" / "spec.yaml"
@@ -76,3 +80,30 @@ def test_wrong_input_gets_a_sentence() -> None:
         explanation(SMALL, weight="dens/kernel[0,0]")
     with pytest.raises(TrainingError, match="features route fits a classifier without gradients"):
         explanation(DECK.parents[1] / "svm_features_fashion_mnist" / "spec.yaml")
+
+
+def test_ten_million_weights_are_told_in_little(tmp_path) -> None:
+    layers = [
+        {"dense": {"units": 3000, "activation": "relu"}},
+        {"dense": {"units": 3300, "activation": "relu"}},
+        "head",
+    ]
+    spec = {**SMALL, "data": {"source": {"sklearn": "digits"}, "scale": "unit"}, "model": {"layers": layers}}
+    found = explanation(spec, only=["forward", "backward", "descent"])
+    assert found.subject.parameters > 10_000_000
+    page = write_page(found, tmp_path / "page.html")
+    assert page.stat().st_size - len(plotly_source().encode()) < 200_000
+    assert [len(column.neurons) for column in found.diagram.columns] == [12, 12, 12, 10]
+
+
+def test_the_command_prints_and_writes(tmp_path, monkeypatch, capsys) -> None:
+    page = tmp_path / "page.html"
+    monkeypatch.setattr(sys, "argv", ["kerasflow", "explain", str(DECK), "--only", "backward", "--html", str(page)])
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    with pytest.raises(SystemExit) as end:
+        run_app()
+    said = capsys.readouterr().out
+    assert not end.value.code
+    assert "hidden/kernel[1,1] is 2, and its dE/dw is -16.1084." in said
+    assert "Forward propagation" not in said
+    assert page.is_file()

@@ -70,14 +70,14 @@ function neurons(step, ink) {
     return {
       type: "scatter", mode: columns.length > 9 ? "markers" : "markers+text",
       x: column.neurons.map(() => across(place)), y: column.neurons.map((_, neuron) => down(place, neuron)),
-      text: column.neurons.map((_, neuron) => (now ? `\u2002${Number(now[neuron].toPrecision(4))}` : "")),
-      textposition: "middle right", textfont: { size: 11, color: ink },
+      text: column.neurons.map((_, neuron) => (now ? String(Number(now[neuron].toPrecision(4))) : "")),
+      textposition: "top center", textfont: { size: 11, color: ink }, cliponaxis: false,
       hovertext: column.neurons.map((name, neuron) => `<b>${literal(column.name + name)}</b><br>Z = `
         + `${shown(column.Z[neuron])}<br>H = ${shown(column.H[neuron])}<br>dE/dZ = ${shown(column.dE_dZ[neuron])}`
         + (column.sums[neuron] ? `<br>${folded(column.sums[neuron])}` : "")),
       hovertemplate: "%{hovertext}<extra></extra>",
       marker: {
-        size: 18, symbol: back ? "diamond" : "circle", color: now ? now : column.neurons.map(() => 0),
+        size: 16, symbol: back ? "diamond" : "circle", color: now ? now : column.neurons.map(() => 0),
         cmin: -largest, cmax: largest, colorscale: [[0, NEGATIVE], [0.5, "#f7f7f7"], [1, POSITIVE]],
         line: { width: place === step.place ? 3 : 1, color: ink },
       },
@@ -102,7 +102,8 @@ function drawNetwork(step, printing) {
   const tallest = Math.max(...columns.map((column) => column.neurons.length));
   network.style.minWidth = `${columns.length * 88}px`;
   network.style.height = `${110 + 38 * Math.max(4, tallest)}px`;
-  return Plotly.react(network, [...lines(), ...neurons(step, theme(printing).ink)], {
+  // Anew each time: a text that was empty is not drawn by plotly's `react`.
+  return Plotly.newPlot(network, [...lines(), ...neurons(step, theme(printing).ink)], {
     ...base, showlegend: false, annotations: headings(), margin: { l: 10, r: 10, t: 64, b: 10 },
     xaxis: { ...hidden, range: [-0.4, columns.length - 0.4] },
     yaxis: { ...hidden, range: [-(tallest - 1) / 2 - 0.7, (tallest - 1) / 2 + 0.7] },

@@ -137,6 +137,40 @@ def check(spec: Spec, set_: Set = None) -> None:
 
 
 @app.command()
+def explain(
+    spec: Spec,
+    sample: Annotated[int, typer.Option(help="Of the training part, counted from 0: the one that is followed.")] = 0,
+    weight: Annotated[
+        str, typer.Option(help="The weight that is followed, e.g. dense_1/kernel[3,2]; the steepest if not given.")
+    ] = "",
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="SECTION", help="Show this section alone. May be repeated.")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write one interactive page that works offline to this file, too.")
+    ] = None,
+    figures: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Draw the sections into this folder.")] = None,
+    set_: Set = None,
+) -> None:
+    """Show the arithmetic of an experiment's model: forward, cost, back, descent. Trains nothing."""
+    overrides = parse_overrides(set_)
+    load_tensorflow()
+    import logging
+
+    from kerasflow.cli.explanation import show_explanation
+    from kerasflow.cli.show import show_file
+    from kerasflow.explanation import draw, explanation, write_page
+
+    logging.getLogger("tensorflow").setLevel("ERROR")  # each section compiles its own functions, which it wonders at
+    found = explanation(spec, overrides, sample=sample, weight=weight, only=only or ())
+    show_explanation(found)
+    if html:
+        show_file("page", write_page(found, html))
+    for picture in draw(found, figures) if figures else ():
+        show_file("picture", picture)
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON Schema of a spec, so that an editor completes and checks it."""
     import json

@@ -30,8 +30,8 @@ def page(numbers: Mapping[str, Any], *, title: str) -> str:
     return Template(_file("page.html")).substitute(
         title=html.escape(title),
         style=_file("page.css"),
-        plotly=_plotly(),
-        numbers=_inert({**numbers, "colours": COLOURS, "steps": steps}),
+        plotly=plotly_source(),
+        numbers=inert({**numbers, "colours": COLOURS, "steps": steps}),
         script="\n".join(_file(name) for name in ("numbers.js", "charts.js", "page.js")),
     )
 
@@ -40,7 +40,8 @@ def _file(name: str) -> str:
     return files(__name__).joinpath(name).read_text(encoding="utf-8")
 
 
-def _plotly() -> str:
+def plotly_source() -> str:
+    """plotly's script with the notice of its licence, from its own package."""
     try:
         from plotly.offline import get_plotlyjs
     except ImportError:
@@ -48,7 +49,7 @@ def _plotly() -> str:
     return str(get_plotlyjs())
 
 
-def _inert(value: Any) -> str:
+def inert(value: Any) -> str:
     """JSON in which no text of a user's can end the script element that holds it."""
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from kerasflow.errors import KerasflowError, MissingExtra, RunError, sentence
+from kerasflow.errors import MissingExtra, RunError, sentence
 from kerasflow.secrecy import without_password
 from kerasflow.spec.experiment import ExperimentSpec
 from kerasflow.spec.faults import short
@@ -95,13 +95,11 @@ def _storage(url: str) -> Any:
     for tries_left in (2, 1, 0):
         try:
             return package.storages.RDBStorage(
-                url,
+                _with_driver(url),
                 engine_kwargs=options,
                 heartbeat_interval=SECONDS_OF_A_BEAT,
                 grace_period=SECONDS_TO_BE_DEAD,
             )
-        except KerasflowError:
-            raise
         except ImportError as error:
             raise MissingExtra(
                 f"{without_password(url)}: needs a package: pip install 'kerasflow[server]' ({sentence(error)})"
@@ -114,6 +112,11 @@ def _storage(url: str) -> Any:
                 ) from None
             time.sleep(1)
     raise AssertionError
+
+
+def _with_driver(url: str) -> str:
+    """PostgreSQL by the driver that the extra `server` brings; SQLAlchemy 2.1 would look for another."""
+    return url.replace("postgresql://", "postgresql+psycopg2://", 1) if url.startswith("postgresql://") else url
 
 
 def _prepare(file: Path) -> None:

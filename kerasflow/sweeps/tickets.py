@@ -6,8 +6,8 @@ was interrupted, one trial of it counts: the first that has come to an end.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kerasflow.spec.sweep import SweepSpec
@@ -17,6 +17,11 @@ from kerasflow.sweeps.space import params_of
 
 ERROR = "error"
 """A trial's attribute: why it failed, in one sentence; a trial that failed without one was not run to its end."""
+
+
+AT_ONCE = 16
+"""Tickets that are added, when there are fewer than `FEW`: a storage reads all that have not ended at each look."""
+FEW = 8
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,10 @@ class Tally:
 
 def tally(study: Any, sweep: SweepSpec) -> Tally:
     """How far a sweep has come, by its storage."""
-    trials = study.get_trials(deepcopy=False)
+    return _tally(study.get_trials(deepcopy=False), sweep)
+
+
+def _tally(trials: Sequence[Any], sweep: SweepSpec) -> Tally:
     ended: dict[int, Any] = {}
     for trial in trials:
         if SLOT in trial.user_attrs and _counts(trial):
@@ -51,12 +59,21 @@ def tally(study: Any, sweep: SweepSpec) -> Tally:
     return Tally(in_order, names.count("WAITING"), names.count("RUNNING"), sweep.count)
 
 
-def add_missing(study: Any, sweep: SweepSpec) -> None:
-    """A ticket for each slot that nobody has run, runs or is to run; with the values that it had, if it had some."""
-    package, trials = optuna(), study.get_trials(deepcopy=False)
+def look(study: Any, sweep: SweepSpec) -> Tally:
+    """How far a sweep has come, once there are tickets for what nobody has run, runs or is to run."""
+    trials = study.get_trials(deepcopy=False)
+    found = _tally(trials, sweep)
+    if found.waiting < FEW and (added := _add_missing(study, sweep, trials)):
+        return replace(found, waiting=found.waiting + added)
+    return found
+
+
+def _add_missing(study: Any, sweep: SweepSpec, trials: Sequence[Any]) -> int:
+    """Adds tickets, with the values that a trial of the slot had, if there was one; and gives their number."""
+    package = optuna()
     live = {t.user_attrs.get(SLOT) for t in trials if _counts(t) or t.state.name in ("WAITING", "RUNNING")}
     begun = {t.user_attrs[SLOT]: t for t in trials if SLOT in t.user_attrs}
-    missing = [slot for slot in _slots(sweep.count, begun) if slot not in live]
+    missing = [slot for slot in _slots(sweep.count, begun) if slot not in live][:AT_ONCE]
     grid = sweep.grid() if sweep.sampler == "grid" and missing else []
     for slot in missing:
         if grid:
@@ -66,6 +83,7 @@ def add_missing(study: Any, sweep: SweepSpec) -> None:
         values = {} if before is None else {"params": before.params, "distributions": before.distributions}
         waiting = package.trial.TrialState.WAITING
         study.add_trial(package.create_trial(state=waiting, user_attrs={SLOT: slot}, **values))
+    return len(missing)
 
 
 def is_taken(study: Any, trial: Any, slot: int) -> bool:

@@ -157,7 +157,7 @@ class Objective:
         from kerasflow.training.distribution import joined
 
         data = self._loaded(spec)
-        model, trainer = assemble(spec, data, 0, joined(spec.train.strategy))
+        model, trainer = assemble(spec, data, 0, joined(spec.train.strategy), check=False)
 
         def after(row: Row) -> None:
             tracker.epoch(row)

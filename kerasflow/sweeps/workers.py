@@ -15,7 +15,7 @@ from typing import Any
 
 from kerasflow.errors import RunError
 from kerasflow.spec.experiment import ExperimentSpec
-from kerasflow.sweeps.tickets import Tally, add_missing, tally
+from kerasflow.sweeps.tickets import Tally, look, tally
 from kerasflow.tracking.folder import RunFolder
 
 STORAGE_VARIABLE = "KERASFLOW_SWEEP_STORAGE"
@@ -45,7 +45,7 @@ def supervise(
     """
     assert spec.sweep is not None
     sweep = spec.sweep
-    add_missing(study, sweep)
+    look(study, sweep)
     with _processes(spec, root, url, store, folder, workers, until) as processes:
         try:
             while any(process.poll() is None for process in processes):

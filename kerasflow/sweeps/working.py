@@ -12,7 +12,7 @@ from kerasflow.spec.experiment import ExperimentSpec
 from kerasflow.sweeps.delivering import Deliveries
 from kerasflow.sweeps.package import optuna
 from kerasflow.sweeps.study import key_of
-from kerasflow.sweeps.tickets import ERROR, Tally, add_missing, tally
+from kerasflow.sweeps.tickets import ERROR, Tally, look, tally
 from kerasflow.sweeps.trial import NotMineError, Objective, StoppedError, UnknownObjectiveError
 
 FAILURES_AT_MOST = 3
@@ -47,8 +47,7 @@ def work(
     try:
         while until is None or time.monotonic() < until:
             package.storages.fail_stale_trials(study)
-            add_missing(study, sweep)
-            found = tally(study, sweep)
+            found = look(study, sweep)
             tell(found)
             check_failures(found)
             if found.waiting or found.count is None:
@@ -58,7 +57,6 @@ def work(
             else:
                 break
     except (KeyboardInterrupt, StoppedError, SystemExit):
-        add_missing(study, sweep)
         return True
     found = tally(study, sweep)
     tell(found)

@@ -122,7 +122,7 @@ def test_schema_is_a_json_schema_that_knows_the_spec(kerasflow) -> None:
     done = kerasflow("schema")
     assert (done.code, done.err) == (0, "")
     schema = json.loads(done.out)
-    assert set(schema["properties"]) == {"experiment", "name", "seed", "data", "model", "train", "track"}
+    assert set(schema["properties"]) == {"experiment", "name", "seed", "data", "model", "train", "track", "sweep"}
     assert {"experiment", "data", "model"} <= set(schema["required"])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 import kerasflow as kf
 from kerasflow.spec.sweep import SweepSpec
@@ -48,6 +49,7 @@ def test_anything_in_the_spec_can_be_searched_and_is_written_back_as_it_was_read
     )
     assert kf.load_spec(spec.to_document()) == spec
     assert kf.load_spec(spec.to_yaml()) == spec
+    assert list(Draft202012Validator(kf.ExperimentSpec.model_json_schema()).iter_errors(spec.to_document())) == []
     assert spec.to_document()["sweep"]["space"]["model.layers[0].dense.units"] == {"int": [16, 64], "step": 16}
 
 

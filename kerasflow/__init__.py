@@ -48,6 +48,7 @@ _HOME = {
     "save": "kerasflow.estimators.persistence",
     "single_layer": "kerasflow.spec.recipes",
     "stop": "kerasflow.training",
+    "sweep": "kerasflow.sweeps.searching",
     "taps": "kerasflow.transfer.taps",
     "transfer": "kerasflow",
     "zoo": "kerasflow",
@@ -91,6 +92,7 @@ if TYPE_CHECKING:
     from kerasflow.spec.recipes import cnn as cnn
     from kerasflow.spec.recipes import mlp as mlp
     from kerasflow.spec.recipes import single_layer as single_layer
+    from kerasflow.sweeps.searching import sweep as sweep
     from kerasflow.training import stop as stop
     from kerasflow.training.history import History as History
     from kerasflow.training.range_test import lr_find as lr_find

@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
 
 def assemble(
-    spec: ExperimentSpec, data: Data, verbose: Verbose = 0, strategy: Any = None
+    spec: ExperimentSpec, data: Data, verbose: Verbose = 0, strategy: Any = None, *, check: bool = True
 ) -> tuple[keras.Model, Training]:
     """The model for the data, with seeded weights, and the trainer that the spec describes, checked to fit together.
 
     Args:
         strategy: what `training.distribution.joined` made of the spec's.
+        check: False where `fit` comes at once, which checks the same before its first window.
 
     Raises:
         BuildError: the layers do not fit together, or not the data.
@@ -73,7 +74,8 @@ def assemble(
         "features": lambda: _from_features(spec, prep.task, verbose),
     }
     training = ways[train.route]()
-    training.check(model, data.train.x, data.train.y, validation=held_out(data))
+    if check:
+        training.check(model, data.train.x, data.train.y, validation=held_out(data))
     return model, training
 
 

@@ -243,7 +243,7 @@ def _complete(record: Record, model: keras.Model, trainer: Training, spent: floa
         checkpoints=_checkpoints(folder),
     )
     seconds = time.perf_counter() - began
-    metrics = _final_metrics(model, data, history, trainer) | {"perf/train_seconds": seconds}
+    metrics = final_metrics(model, data, history, trainer) | {"perf/train_seconds": seconds}
     record.end(trainer, model, history, metrics)
     return RunResult(metrics, model, history, folder.directory, "", record.spec, "")
 
@@ -262,11 +262,12 @@ def _follow(
 ) -> RunResult:
     """A worker's part in a run that the chief keeps the record of; from the chief's checkpoint on, if there is one."""
     history = trainer.fit(model, data.train.x, data.train.y, validation=held_out(data), checkpoints=checkpoints)
-    metrics = _final_metrics(model, data, history, trainer)
+    metrics = final_metrics(model, data, history, trainer)
     return RunResult(metrics, model, history, root, "", spec, "", is_chief=False)
 
 
-def _final_metrics(model: keras.Model, data: Data, history: History, trainer: Training) -> dict[str, float]:
+def final_metrics(model: keras.Model, data: Data, history: History, trainer: Training) -> dict[str, float]:
+    """What a training comes to, by the names of `RunResult.metrics`."""
     from kerasflow.tracking.record import metrics_of
 
     metrics = {"best/epoch": float(history.best_epoch)}

@@ -47,6 +47,7 @@ PUBLIC = {
     "save",
     "single_layer",
     "stop",
+    "sweep",
     "taps",
     "transfer",
     "zoo",

@@ -124,6 +124,51 @@ def rerun(
 
 
 @app.command()
+def sweep(
+    spec: Annotated[Path, typer.Argument(metavar="SPEC", help="An experiment's YAML or JSON file with sweep:.")],
+    trials: Annotated[int | None, typer.Option(min=1, help="As many, over all calls; else as the spec says.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="After which no trial begins; else as the spec says.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that run trials at once.")] = 1,
+    storage: Annotated[
+        str,
+        typer.Option(
+            envvar="KERASFLOW_SWEEP_STORAGE",
+            help="Where trials are kept, e.g. postgresql://user@host/database; else a file in the sweep's folder.",
+        ),
+    ] = "",
+    worker: Annotated[
+        bool, typer.Option("--worker", help="Work on a sweep that others work on; its end is left to them.")
+    ] = False,
+    set_: Set = None,
+    runs: Root = Path("runs"),
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")] = False,
+) -> None:
+    """Train an experiment many times with other values, and give the best; called again, go on where it was."""
+    from kerasflow.spec.experiment import load_spec
+    from kerasflow.sweeps import searching
+
+    loaded = load_spec(spec, parse_overrides(set_))
+    searching.as_sweep(loaded, trials, minutes)
+    if workers == 1:
+        load_tensorflow()
+    verbose: Any = 0 if quiet else "auto"
+    if worker:
+        if not storage:
+            raise typer.BadParameter("a worker needs the storage that the others have", param_hint="--storage")
+        if searching.join(loaded, storage, root=runs, verbose=verbose, trials=trials, minutes=minutes):
+            raise typer.Exit(130)
+        return
+    from kerasflow.cli.sweeping import show_study
+
+    found = searching.sweep(
+        loaded, trials, workers=workers, storage=storage, root=runs, verbose=verbose, minutes=minutes
+    )
+    show_study(found, runs)
+    if found.interrupted:
+        raise typer.Exit(130)
+
+
+@app.command()
 def check(spec: Spec, set_: Set = None) -> None:
     """Show what an experiment would be: data, layers, windows, memory. Trains nothing."""
     from kerasflow.spec.experiment import load_spec

@@ -18,6 +18,7 @@ from kerasflow.spec.document import Document, DocumentPath, as_yaml, dotted, ope
 from kerasflow.spec.faults import Found, refuse, short, spec_error
 from kerasflow.spec.model import ModelSpec
 from kerasflow.spec.overriding import override
+from kerasflow.spec.sweep import Chosen, SweepSpec, corners
 from kerasflow.spec.train import TrainSpec
 
 _NAME = Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.\-]*$")
@@ -46,6 +47,7 @@ class ExperimentSpec(Part):
         experiment: the name that runs to be compared share.
         name: the run's own.
         seed: of the split, the initial weights, the order of samples and every mask; same seed, same bits.
+        sweep: what `kf.sweep` tries; a run leaves it alone.
     """
 
     experiment: Annotated[str, _NAME]
@@ -55,6 +57,7 @@ class ExperimentSpec(Part):
     model: ModelSpec
     train: TrainSpec = TrainSpec()
     track: TrackSpec = TrackSpec()
+    sweep: SweepSpec | None = None
 
     @model_validator(mode="after")
     def _route_fits_the_model(self) -> ExperimentSpec:
@@ -82,7 +85,8 @@ class ExperimentSpec(Part):
 
     def to_document(self) -> dict[str, Any]:
         """The spec as plain dicts and lists, every default filled in; `load_spec` gives back an equal spec."""
-        return self.model_dump(mode="json")
+        document = self.model_dump(mode="json")
+        return document if self.sweep else {key: value for key, value in document.items() if key != "sweep"}
 
     def idle(self) -> dict[str, str]:
         """What is written and does nothing on this route, by its dotted path, and why."""
@@ -98,6 +102,10 @@ class ExperimentSpec(Part):
             }
             why = "does nothing on route: features, which passes each image through the network once, as it is"
             found |= {path: why for path, written in unused.items() if written}
+        if self.sweep is not None:
+            found["sweep"] = (
+                "does nothing in a run, which takes the spec as it stands; kerasflow sweep tries what is in it"
+            )
         return found
 
     def to_yaml(self) -> str:
@@ -108,6 +116,21 @@ class ExperimentSpec(Part):
         """The same with `***` for who may enter the tracking store, to be written down."""
         track = self.track.model_copy(update={"uri": without_password(self.track.uri)})
         return self.model_copy(update={"track": track})
+
+    def with_values(self, chosen: Chosen) -> ExperimentSpec:
+        """A trial of the sweep: a plain spec, without `sweep:`, that has these values by dotted path.
+
+        Raises:
+            SpecError: with every fault that the spec has then.
+        """
+        found = self.model_copy(update={"sweep": None})
+        found._document = self._document
+        waiting = dict(chosen)
+        while waiting:  # a whole is set, and filled in, before its parts are
+            parts = {path for path in waiting for other in waiting if _lies_in(path, other)}
+            found = load_spec(found, {path: value for path, value in waiting.items() if path not in parts})
+            waiting = {path: value for path, value in waiting.items() if path in parts}
+        return found
 
     def content_hash(self) -> str:
         """SHA-256, in hex, of what decides the run's numbers: seed, data, model and train, however written."""
@@ -158,7 +181,32 @@ def _validate(document: Document, changes: Mapping[DocumentPath, Any]) -> Experi
     except ValidationError as error:
         raise spec_error(error, ExperimentSpec, document, changes) from None
     spec._document = document
+    if spec.sweep is not None:
+        _check_space(spec, spec.sweep)
     return spec
+
+
+def _check_space(spec: ExperimentSpec, sweep: SweepSpec) -> None:
+    """Each end of each range must be a spec that can be."""
+    faults: dict[str, Fault] = {}
+    for path, chosen in corners(sweep):
+        if path not in faults:
+            try:
+                spec.with_values(chosen)
+            except SpecError as error:
+                found = error.faults[0]
+                same = dotted(split_path(path)) == found.path
+                what = found.message if same else f"{found.path}: {found.message}"
+                tried = "" if f"got {short(chosen[path])}" in what else f"with {short(chosen[path])}: "
+                place = ("sweep", "space", path)
+                faults[path] = Fault(dotted(place), f"{tried}{what}", spec._document.where(place))
+    if faults:
+        raise SpecError(list(faults.values()))
+
+
+def _lies_in(path: str, other: str) -> bool:
+    here, above = split_path(path), split_path(other)
+    return len(here) > len(above) and here[: len(above)] == above
 
 
 def _override(

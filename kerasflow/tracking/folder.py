@@ -93,10 +93,20 @@ class RunFolder:
                 except FileExistsError:
                     if not parent.is_dir():
                         raise
-        folder = cls(directory)
-        folder._write_status(Status("RUNNING", experiment, name, started=now.isoformat(timespec="seconds")))
-        folder._keep_reserve()
-        return folder
+        return cls(directory)._begun(experiment, name, now)
+
+    @classmethod
+    def at(cls, directory: Path, experiment: str, name: str) -> RunFolder:
+        """The run of this very folder; begun if there is none.
+
+        Raises:
+            RunError: if it cannot be made.
+        """
+        if (directory / STATUS).is_file():
+            return cls.open(directory)
+        with _on_disk(directory):
+            directory.mkdir(parents=True, exist_ok=True)
+        return cls(directory.absolute())._begun(experiment, name, datetime.now().astimezone())
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> RunFolder:
@@ -245,6 +255,11 @@ class RunFolder:
             yield
         finally:
             lock.release()
+
+    def _begun(self, experiment: str, name: str, now: datetime) -> RunFolder:
+        self._write_status(Status("RUNNING", experiment, name, started=now.isoformat(timespec="seconds")))
+        self._keep_reserve()
+        return self
 
     def _keep_reserve(self) -> None:
         with _on_disk(self.directory / RESERVE):

@@ -80,9 +80,9 @@ def params_of(document: Mapping[str, Any]) -> dict[str, Any]:
 
     Lists become one readable line, so `model/layers` is `conv2d(32, 3, relu) · flatten · dense(128, relu) · head`. A
     spec with more than 40 leaves has its deepest parts written as such lines, too. What is not set is left out, and so
-    are the experiment, the run's name and the tracking store, which are not hyperparameters.
+    are the experiment, the run's name, the tracking store and a sweep, which are not hyperparameters.
     """
-    wanted = {key: value for key, value in document.items() if key not in ("experiment", "name", "track")}
+    wanted = {key: value for key, value in document.items() if key not in ("experiment", "name", "track", "sweep")}
     for depth in (6, 5, 4, 3, 2):
         params = dict(_flat(wanted, "", depth))
         if len(params) <= PARAMS_AT_MOST:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from PIL import Image
 
 import kerasflow as kf
@@ -55,6 +56,36 @@ def test_run_quietly_prints_the_result_alone(kerasflow, here) -> None:
     assert (here / "elsewhere" / "iris").is_dir()
 
 
+def test_sweep_tells_how_far_it_is_and_what_to_do_with_the_best_trial(kerasflow, here) -> None:
+    spec = yaml.safe_load((here / "spec.yaml").read_text())
+    space = {"train.batch_size": {"choice": [20, 30]}}
+    (here / "sweep.yaml").write_text(yaml.safe_dump(spec | {"sweep": {"space": space, "sampler": "grid"}}))
+    done = kerasflow("sweep", "sweep.yaml", "--set", "train.epochs=1")
+    assert done.code == 0
+    assert "2 finished, 0 pruned, 0 failed" in done.out
+    assert "best trial: kerasflow run runs/iris/tiny-sweep/best.yaml" in done.out
+    assert [line[:10] for line in done.err.splitlines()] == ["0/2 trials", "1/2 trials", "2/2 trials"]
+    assert "best val_loss" in done.err
+    again = kerasflow("sweep", "sweep.yaml", "--set", "train.epochs=1", "--worker", "--storage", "sqlite:///other.db")
+    assert (again.code, again.out) == (0, "")
+    assert "2/2 trials" in again.err
+
+
+@pytest.mark.filterwarnings("always:.*does nothing in a run")
+def test_run_leaves_a_sweep_alone_and_says_so(kerasflow, here) -> None:
+    spec = yaml.safe_load((here / "spec.yaml").read_text())
+    sweep = {"space": {"train.batch_size": {"choice": [20, 30]}}, "trials": 2}
+    (here / "sweep.yaml").write_text(yaml.safe_dump(spec | {"sweep": sweep}))
+    done = kerasflow("run", "sweep.yaml", "--quiet", "--set", "train.epochs=1")
+    assert done.code == 0
+    assert len(list((here / "runs" / "iris").iterdir())) == 1
+    (line,) = done.err.splitlines()
+    assert line.startswith("warning: sweep.yaml:")
+    assert line.endswith(
+        "does nothing in a run, which takes the spec as it stands; kerasflow sweep tries what is in it"
+    )
+
+
 def test_rerun_says_whether_the_end_is_the_same(kerasflow, here) -> None:
     assert kerasflow("run", "spec.yaml", "--quiet").code == 0
     (first,) = (here / "runs" / "iris").iterdir()
@@ -91,7 +122,7 @@ def test_schema_is_a_json_schema_that_knows_the_spec(kerasflow) -> None:
     done = kerasflow("schema")
     assert (done.code, done.err) == (0, "")
     schema = json.loads(done.out)
-    assert set(schema["properties"]) == {"experiment", "name", "seed", "data", "model", "train", "track"}
+    assert set(schema["properties"]) == {"experiment", "name", "seed", "data", "model", "train", "track", "sweep"}
     assert {"experiment", "data", "model"} <= set(schema["required"])
 
 

@@ -6,6 +6,7 @@ A run that was interrupted, or whose process died, goes on from its folder.
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -118,6 +119,9 @@ def begin(spec: ExperimentSpec, root: str | Path, verbose: Verbose, repeats: Ear
     from kerasflow.tracking.folder import RunFolder
     from kerasflow.training.distribution import joined
 
+    if spec.sweep is not None:
+        where = spec.where(("sweep",))
+        warnings.warn(f"{where}: a run takes the spec as it stands; kerasflow sweep tries what is in it", stacklevel=3)
     strategy = joined(spec.train.strategy)
     data = load(spec.data, spec.seed)
     if repeats is not None and repeats.fingerprint:

@@ -102,10 +102,6 @@ class ExperimentSpec(Part):
             }
             why = "does nothing on route: features, which passes each image through the network once, as it is"
             found |= {path: why for path, written in unused.items() if written}
-        if self.sweep is not None:
-            found["sweep"] = (
-                "does nothing in a run, which takes the spec as it stands; kerasflow sweep tries what is in it"
-            )
         return found
 
     def to_yaml(self) -> str:

@@ -34,7 +34,7 @@ class Trial:
         seeds: of each seed's training the numbers by name.
         reported: the objective by epochs, as the pruner was told; empty without one.
         error: why it failed.
-        folder: the name of its run folder; empty of one that failed or was pruned.
+        folder: the name of its run folder, beside the sweep's own.
         seconds: from its beginning to its end; `ended` is when, in seconds since 1970.
     """
 

@@ -102,7 +102,7 @@ def _storage(url: str) -> Any:
             )
         except ImportError as error:
             raise MissingExtra(
-                f"{without_password(url)}: needs a package: pip install 'kerasflow[server]' ({sentence(error)})"
+                f"{without_password(url)}: needs a package: pip install 'kerasflow[sweep]' ({sentence(error)})"
             ) from None
         except Exception as error:  # SQLAlchemy's and each driver's own; workers that make the tables at once collide
             if not tries_left or "already exists" not in str(error).lower():
@@ -115,7 +115,7 @@ def _storage(url: str) -> Any:
 
 
 def _with_driver(url: str) -> str:
-    """PostgreSQL by the driver that the extra `server` brings; SQLAlchemy 2.1 would look for another."""
+    """PostgreSQL by the driver that the extra `sweep` brings; SQLAlchemy 2.1 would look for another."""
     return url.replace("postgresql://", "postgresql+psycopg2://", 1) if url.startswith("postgresql://") else url
 
 

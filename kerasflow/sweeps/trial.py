@@ -78,6 +78,7 @@ class Objective:
         except (optuna().TrialPruned, UnknownObjectiveError):
             raise
         except Exception as error:
+            trial.set_user_attr(RUNS, {"folder": folder.directory.name, "seeds": []})
             trial.set_user_attr(ERROR, f"{type(error).__name__}: {sentence(error)}")
             raise
         except BaseException as error:

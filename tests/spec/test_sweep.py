@@ -58,7 +58,6 @@ def test_a_sweep_is_no_part_of_what_decides_a_runs_numbers() -> None:
     plain = spec.with_values({})
     assert plain.content_hash() == spec.content_hash()
     assert "sweep" not in plain.to_document()
-    assert list(spec.idle()) == ["sweep"]
 
 
 def test_values_are_set_with_their_whole_before_them() -> None:

@@ -90,6 +90,7 @@ def test_a_trial_that_fails_is_kept_with_its_traceback_and_the_sweep_goes_on(spe
     assert (good.state, bad.state) == ("finished", "failed")
     assert bad.error.startswith("DataError: ")
     (folder,) = (run for run in every_run(tmp_path) if run.status.state == "FAILED")
+    assert folder.directory.name == bad.folder
     assert "DataError" in folder.read_text("traceback.txt")
     assert study.best_trial == good
 

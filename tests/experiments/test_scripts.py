@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import kerasflow as kf
@@ -61,3 +62,14 @@ def test_an_svm_on_each_layer_runs_with_few_images(
     assert list(left["found"]) == ["raw pixels", *left["LAYERS"]]
     assert left["found"][left["best"]] > 0.5  # of ten classes
     assert (tmp_path / "layers.png").stat().st_size > 0
+
+
+def test_five_steps_by_hand_and_in_kerasflow_end_in_the_same_weights() -> None:
+    left = runpy.run_path(str(EXPERIMENTS / "five_steps" / "kerasflow_network.py"))
+    by_hand = left["by_hand"]
+    assert by_hand["costs"][-1] < 0.01 * by_hand["costs"][0]
+    np.testing.assert_allclose(left["weights"], by_hand["weights"], rtol=1e-12)
+    np.testing.assert_allclose(left["bias"], by_hand["bias"], rtol=1e-12)
+    np.testing.assert_allclose([row["loss"] for row in left["history"].rows], by_hand["costs"], rtol=1e-10)
+    lines = (EXPERIMENTS / "five_steps" / "numpy_network.py").read_text(encoding="utf-8").splitlines()
+    assert len(lines) < 60

@@ -19,6 +19,7 @@ from kerasflow.spec.faults import Found, refuse, short, spec_error
 from kerasflow.spec.model import ModelSpec
 from kerasflow.spec.overriding import override
 from kerasflow.spec.sweep import Chosen, SweepSpec, corners
+from kerasflow.spec.symmetry import copies
 from kerasflow.spec.train import TrainSpec
 
 _NAME = Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.\-]*$")
@@ -71,6 +72,8 @@ class ExperimentSpec(Part):
         if backbone is not None and backbone.name is not None and self.data.scale != "none":
             message = f"must be none: {backbone.name} has its own way of scaling images, which the model does itself"
             found.append((("data", "scale"), f"{message}; got {self.data.scale!r}"))
+        if not self.model.allow_symmetry:
+            found += [(("model", *path), message) for path, message in copies(self.model)]
         refuse(found)
         return self
 

@@ -100,6 +100,7 @@ class ModelSpec(Part):
         inputs: names of the inputs where there are several; one, called `input`, if empty.
         outputs: names of the layers or inputs that the model gives, `lstm/1` for the second output of a layer with
             several; the last layer's if empty.
+        allow_symmetry: whether an experiment may begin with hidden layers whose weights are all equal.
     """
 
     model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["layers"]}, {"required": ["backbone"]}]})
@@ -110,6 +111,7 @@ class ModelSpec(Part):
     blocks: dict[str, BlockSpec] = {}
     inputs: Annotated[tuple[str, ...], Listed] = ()
     outputs: Annotated[tuple[str, ...], Listed] = ()
+    allow_symmetry: bool = False
 
     @model_validator(mode="before")
     @classmethod
@@ -136,7 +138,8 @@ class ModelSpec(Part):
             if not (info.context or {}).get("within"):
                 check_shared([layer.model_dump() for layer in graph["layers"]], found)
         refuse(found)
-        return {"backbone": backbone, "augmentation": tuple(augmentation), "blocks": blocks, **graph}
+        own = {"backbone": backbone, "augmentation": tuple(augmentation), "blocks": blocks}
+        return {**own, **graph, "allow_symmetry": given.get("allow_symmetry", False)}
 
     @model_serializer(mode="wrap")
     def _write(self, handler: Any) -> dict[str, Any]:

@@ -89,7 +89,7 @@ def test_all_faults_of_a_file_are_told_at_once_in_its_order(tmp_path: Path) -> N
         ("model: {layers: [{dense: 3, dropout: 0.1}]}", "got 2 names (dense, dropout); begin each layer with '-'"),
         (
             "model: [dense]",
-            "model: must be a mapping (backbone, augmentation, layers, blocks, inputs, outputs)",
+            "model: must be a mapping (backbone, augmentation, layers, blocks, inputs, outputs, allow_symmetry)",
         ),
         ("model: {layers: [{dense: {units: true}}]}", "units: must be an integer >= 1, got true"),
         (

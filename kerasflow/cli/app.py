@@ -183,7 +183,9 @@ def check(spec: Spec, set_: Set = None) -> None:
 
 @app.command()
 def explain(
-    spec: Spec,
+    spec: Annotated[
+        Path, typer.Argument(metavar="SPEC", help="The experiment's YAML or JSON file; or a run folder, to examine it.")
+    ],
     sample: Annotated[int, typer.Option(help="Of the training part, counted from 0: the one that is followed.")] = 0,
     weight: Annotated[
         str, typer.Option(help="The weight that is followed, e.g. dense_1/kernel[3,2]; the steepest if not given.")
@@ -197,10 +199,17 @@ def explain(
     figures: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Draw the sections into this folder.")] = None,
     set_: Set = None,
 ) -> None:
-    """Show the arithmetic of an experiment's model: forward, cost, back, descent. Trains nothing."""
-    overrides = parse_overrides(set_)
-    load_tensorflow()
+    """Show the arithmetic of an experiment's model: forward, cost, back, descent; or what hindered a run's training.
+
+    Trains nothing.
+    """
     import logging
+
+    overrides = parse_overrides(set_)
+    if spec.is_dir():
+        _examine(spec, asked=bool(sample or weight or only or html or figures or overrides))
+        return
+    load_tensorflow()
 
     from kerasflow.cli.explanation import show_explanation
     from kerasflow.cli.show import show_file
@@ -213,6 +222,16 @@ def explain(
         show_file("page", write_page(found, html))
     for picture in draw(found, figures) if figures else ():
         show_file("picture", picture)
+
+
+def _examine(run: Path, *, asked: bool) -> None:
+    if asked:
+        raise RunError(f"{run}: is a run folder, which is examined as a whole; leave the options out, or give a spec")
+    load_tensorflow()
+    from kerasflow.cli.diagnosis import show_diagnosis
+    from kerasflow.diagnosing import diagnose
+
+    show_diagnosis(diagnose(run))
 
 
 @app.command()

@@ -1,0 +1,148 @@
+"""A run that has ended, examined: its curves, its model and its data, read from its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kerasflow.assembly import assemble
+from kerasflow.data import Data, load
+from kerasflow.errors import BuildError, DataError, RunError
+from kerasflow.explain.diagnosis import Answers, Evidence, Finding, diagnosis, guess_of, not_judged
+from kerasflow.explain.initial import LayerStatistics, initialisation
+from kerasflow.spec.experiment import ExperimentSpec, load_spec
+from kerasflow.tracking.folder import RunFolder
+from kerasflow.training.evaluate import predict
+from kerasflow.transfer.backbone import load_network
+
+if TYPE_CHECKING:
+    import keras
+
+SAMPLES = 5_000
+"""Of each part, at most, that the model is asked about."""
+FOR_LAYERS = 256
+"""Of the training part, whose activations are looked at."""
+_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What came of the examination.
+
+    Attributes:
+        title: the experiment, and the run's folder.
+        epochs: that were trained.
+        findings: what hindered the training; none of a healthy run.
+        unknown: what could not be judged, by name, and why.
+    """
+
+    title: str
+    epochs: int
+    findings: tuple[Finding, ...]
+    unknown: Mapping[str, str]
+
+
+def diagnose(run: str | Path) -> Diagnosis:
+    """Examines a run; trains and writes nothing.
+
+    Args:
+        run: its folder. What of it is gone is not judged: without its data or its model, the curves alone are.
+
+    Raises:
+        RunError: the folder is no run's, or no epoch of it was completed.
+    """
+    folder = RunFolder.open(run)
+    if not folder.rows:
+        raise RunError(f"{folder}: no epoch is completed, so there is nothing to examine")
+    spec = load_spec(folder.path("spec.yaml"))
+    reasons: dict[str, str] = {}
+    data = _data(folder, spec, reasons)
+    model = _model(folder, spec, reasons)
+    evidence = _evidence(folder, spec, data, model)
+    unknown = reasons | dict(not_judged(evidence))
+    return Diagnosis(f"{spec.experiment}: {folder}", len(evidence.rows), diagnosis(evidence), unknown)
+
+
+def _data(folder: RunFolder, spec: ExperimentSpec, reasons: dict[str, str]) -> Data | None:
+    try:
+        data = load(spec.data, spec.seed)
+    except DataError as error:
+        reasons["the data"] = f"cannot be read: {error}"
+        return None
+    if data.fingerprint != folder.read_json("data.json")["fingerprint"]:
+        reasons["the data"] = "has changed since"
+        return None
+    return data
+
+
+def _model(folder: RunFolder, spec: ExperimentSpec, reasons: dict[str, str]) -> keras.Model | None:
+    file = folder.directory / "model.keras"
+    if spec.train.route == "features":
+        reasons["the model"] = "of the features route no layer learns"
+        return None
+    if not file.exists():
+        reasons["the model"] = f"the run holds no model, it is {folder.status.state}"
+        return None
+    try:
+        return load_network(file)
+    except BuildError as error:
+        reasons["the model"] = str(error)
+        return None
+
+
+def _evidence(folder: RunFolder, spec: ExperimentSpec, data: Data | None, model: keras.Model | None) -> Evidence:
+    rows, ran_out = folder.rows, folder.status.reason.startswith("epochs:")
+    rate = _rate(spec, rows[-1])
+    if data is None:
+        return Evidence(rows, rate=rate, ran_out=ran_out)
+    prep = data.preparation
+    in_classes = prep.classes is not None
+    return Evidence(
+        rows,
+        [str(name) for name in prep.classes] if prep.classes is not None else (),
+        np.bincount(data.train.y.reshape(-1).astype(int), minlength=prep.n_outputs).tolist() if in_classes else (),
+        guess_of(prep.task, data.train.y) if spec.train.loss.name == "auto" else None,
+        list(_answers(data, model)) if model is not None and in_classes else (),
+        _layers(spec, data, model) if model is not None else (),
+        rate,
+        ran_out,
+    )
+
+
+def _rate(spec: ExperimentSpec, row: Mapping[str, Any]) -> tuple[str, float] | None:
+    """Where the spec says the learning rate, if it is one number for all of the training."""
+    optimizer = spec.train.optimizer
+    given = optimizer.arguments.get("learning_rate")
+    if isinstance(given, dict) or spec.train.stages:
+        return None
+    return f"train.optimizer.{optimizer.name}.learning_rate", float(given if given is not None else row["lr"])
+
+
+def _answers(data: Data, model: keras.Model) -> Iterator[Answers]:
+    for name in ("train", "validation", "test"):
+        part = getattr(data, name)
+        if part is None:
+            continue
+        rows = np.arange(min(len(part), SAMPLES))
+        outputs = np.asarray(predict(model, np.asarray(part.x[rows]), _BATCH), dtype=float)
+        if outputs.shape[1] == 1:
+            outputs = np.hstack([1 - outputs, outputs])
+        yield Answers(name, part.y[rows].reshape(-1).astype(int), outputs)
+
+
+def _layers(spec: ExperimentSpec, data: Data, model: keras.Model) -> tuple[LayerStatistics, ...]:
+    like, _ = assemble(spec, data, check=False)  # compiled as the run was: the saved model is not
+    like.set_weights(model.get_weights())
+    if not getattr(like, "compiled", False):
+        from kerasflow.builders import objects
+
+        task = data.preparation.task
+        like.compile(objects.optimizer(spec.train.optimizer), objects.loss(spec.train.loss, task))
+    rows = np.arange(min(len(data.train), FOR_LAYERS))
+    y = data.train.y[rows]
+    column = y.ndim == 1 and like.output_shape[1:] == (1,)
+    return initialisation(like, np.asarray(data.train.x[rows]), y.reshape(-1, 1) if column else y).layers

@@ -23,6 +23,7 @@ _HOME = {
     "Plane": "slices",
     "RandomSearch": "search",
     "Slice": "slices",
+    "Stopping": "waiting",
     "Symmetry": "alike",
     "Trace": "trace",
     "accumulation": "micro_batches",
@@ -37,6 +38,7 @@ _HOME = {
     "learning_rates": "rates",
     "plane": "slices",
     "random_search": "search",
+    "stopping": "waiting",
     "symmetry": "alike",
 }
 
@@ -68,6 +70,8 @@ if TYPE_CHECKING:
     from kerasflow.explain.step import descent as descent
     from kerasflow.explain.trace import Trace as Trace
     from kerasflow.explain.trace import forward as forward
+    from kerasflow.explain.waiting import Stopping as Stopping
+    from kerasflow.explain.waiting import stopping as stopping
 
 
 def __getattr__(name: str) -> Any:

@@ -19,6 +19,7 @@ PUBLIC = {
     "Plane",
     "RandomSearch",
     "Slice",
+    "Stopping",
     "Symmetry",
     "Trace",
     "accumulation",
@@ -33,6 +34,7 @@ PUBLIC = {
     "learning_rates",
     "plane",
     "random_search",
+    "stopping",
     "symmetry",
 }
 

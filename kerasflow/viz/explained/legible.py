@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullFormatter
 
 NAMES = 16
 """That fit beside rows."""
@@ -16,6 +17,7 @@ _COLUMNS = 10  # names that fit below columns
 _LENGTH = 28
 _WIDE = 50.0  # a curve of this span is shown on a logarithmic axis
 _DECADE = 10.0  # so are sizes of this span
+_DECADES = 1e3  # up to here an axis has numbers between its powers of ten
 
 
 def spread(count: int, most: int) -> list[int]:
@@ -67,8 +69,15 @@ def magnitudes(axes: Axes, side: Literal["x", "y"], values: np.ndarray) -> str:
     above = finite[finite > 0]
     if len(above) and above.max() > _DECADE * above.min():
         axes.set(**{f"{side}scale": "log"})
+        axis: Any = getattr(axes, f"{side}axis")
+        axis.set_minor_formatter(NullFormatter())
+        if above.max() < _DECADES * above.min():
+            axis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+            axis.set_major_formatter("{x:g}")
         return ", zeros left out" if len(above) < len(finite) else ""
     axes.set(**{f"{side}lim": (0, 1.15 * float(above.max(initial=0)) or 1.0)})
+    axes.ticklabel_format(axis=side, scilimits=(-2, 4))
+    axes.locator_params(axis=side, nbins=5)
     return ""
 
 

@@ -62,7 +62,7 @@ def assemble(
         epochs=train.epochs,
         seed=spec.seed,
         engine=train.engine,
-        stop=[_rule(rule) for rule in train.stop],
+        stop=[rule_of(rule) for rule in train.stop],
         callbacks=[] if train.probe is None else [_probe(spec, train.probe, data, model)],
         verbose=verbose,
         strategy=strategy,
@@ -89,7 +89,7 @@ def _in_stages(trainer: Trainer, train: TrainSpec) -> Training:
             stage.unfreeze,
             stage.unfreeze_from,
             stage.rates,
-            [_rule(rule) for rule in stage.stop],
+            [rule_of(rule) for rule in stage.stop],
         )
         for stage in train.stages
     ]
@@ -138,7 +138,7 @@ def held_out(data: Data) -> tuple[Any, Any] | None:
     return None if data.validation is None else (data.validation.x, data.validation.y)
 
 
-def _rule(spec: StopSpec) -> Rule:
+def rule_of(spec: StopSpec) -> Rule:
     """The rule that a part of a spec describes."""
     from kerasflow.training import stop
 
@@ -150,4 +150,4 @@ def _rule(spec: StopSpec) -> Rule:
         "any": stop.AnyOf,
     }
     name, part = spec.chosen
-    return rules[name](*map(_rule, part)) if isinstance(part, tuple) else rules[name](**dict(part))
+    return rules[name](*map(rule_of, part)) if isinstance(part, tuple) else rules[name](**dict(part))

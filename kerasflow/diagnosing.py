@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kerasflow.assembly import assemble
+from kerasflow.assembly import assemble, rule_of
 from kerasflow.data import Data, load
 from kerasflow.errors import BuildError, DataError, RunError
-from kerasflow.explain.diagnosis import Answers, Evidence, Finding, diagnosis, guess_of, not_judged
 from kerasflow.explain.initial import LayerStatistics, initialisation
+from kerasflow.explain.judgement import Answers, Evidence, Finding, diagnosis, guess_of, not_judged
+from kerasflow.explain.waiting import Stopping, stopping
 from kerasflow.spec.experiment import ExperimentSpec, load_spec
 from kerasflow.tracking.folder import RunFolder
 from kerasflow.training.evaluate import predict
@@ -36,12 +37,16 @@ class Diagnosis:
     Attributes:
         title: the experiment, and the run's folder.
         epochs: that were trained.
+        reason: why it ended.
+        stopping: what each stopping rule counted; None of a training in stages, each of which has its own.
         findings: what hindered the training; none of a healthy run.
         unknown: what could not be judged, by name, and why.
     """
 
     title: str
     epochs: int
+    reason: str
+    stopping: Stopping | None
     findings: tuple[Finding, ...]
     unknown: Mapping[str, str]
 
@@ -64,7 +69,34 @@ def diagnose(run: str | Path) -> Diagnosis:
     model = _model(folder, spec, reasons)
     evidence = _evidence(folder, spec, data, model)
     unknown = reasons | dict(not_judged(evidence))
-    return Diagnosis(f"{spec.experiment}: {folder}", len(evidence.rows), diagnosis(evidence), unknown)
+    return Diagnosis(
+        f"{spec.experiment}: {folder}",
+        len(evidence.rows),
+        folder.status.reason,
+        None if spec.train.stages else stopping(evidence.rows, [rule_of(rule) for rule in spec.train.stop]),
+        diagnosis(evidence),
+        unknown,
+    )
+
+
+def draw(found: Diagnosis, folder: Path) -> Path | None:
+    """Draws the cost and each rule's counter into the folder, `stopping.png`; nothing of a training in stages.
+
+    Raises:
+        RunError: the picture cannot be written.
+    """
+    from kerasflow.viz import explained
+    from kerasflow.viz.style import save
+
+    if found.stopping is None:
+        return None
+    path = folder / "stopping.png"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        save(explained.stopping(found.stopping), path)
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written: {error.strerror or error}") from error
+    return path
 
 
 def _data(folder: RunFolder, spec: ExperimentSpec, reasons: dict[str, str]) -> Data | None:

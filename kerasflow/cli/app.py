@@ -207,7 +207,7 @@ def explain(
 
     overrides = parse_overrides(set_)
     if spec.is_dir():
-        _examine(spec, asked=bool(sample or weight or only or html or figures or overrides))
+        _examine(spec, figures, asked=bool(sample or weight or only or html or overrides))
         return
     load_tensorflow()
 
@@ -224,14 +224,18 @@ def explain(
         show_file("picture", picture)
 
 
-def _examine(run: Path, *, asked: bool) -> None:
+def _examine(run: Path, figures: Path | None, *, asked: bool) -> None:
     if asked:
-        raise RunError(f"{run}: is a run folder, which is examined as a whole; leave the options out, or give a spec")
+        raise RunError(f"{run}: is a run folder, which is examined as a whole; of the options it takes --figures alone")
     load_tensorflow()
     from kerasflow.cli.diagnosis import show_diagnosis
-    from kerasflow.diagnosing import diagnose
+    from kerasflow.cli.show import show_file
+    from kerasflow.diagnosing import diagnose, draw
 
-    show_diagnosis(diagnose(run))
+    found = diagnose(run)
+    show_diagnosis(found)
+    if figures and (picture := draw(found, figures)):
+        show_file("picture", picture)
 
 
 @app.command()

@@ -14,15 +14,18 @@ from typing import TYPE_CHECKING, Any
 # Loaded when first used, so that one question does not load the answers to all.
 _HOME = {
     "Accumulation": "micro_batches",
+    "Answers": "judgement",
     "Backward": "chain",
     "Cost": "costs",
     "Descent": "step",
+    "Evidence": "judgement",
     "GradientCheck": "gradient_check",
     "Initialisation": "initial",
     "LearningRates": "rates",
     "Plane": "slices",
     "RandomSearch": "search",
     "Slice": "slices",
+    "Stopping": "waiting",
     "Symmetry": "alike",
     "Trace": "trace",
     "accumulation": "micro_batches",
@@ -32,11 +35,13 @@ _HOME = {
     "check_gradients": "gradient_check",
     "cost": "costs",
     "descent": "step",
+    "diagnosis": "judgement",
     "forward": "trace",
     "initialisation": "initial",
     "learning_rates": "rates",
     "plane": "slices",
     "random_search": "search",
+    "stopping": "waiting",
     "symmetry": "alike",
 }
 
@@ -53,6 +58,9 @@ if TYPE_CHECKING:
     from kerasflow.explain.gradient_check import check_gradients as check_gradients
     from kerasflow.explain.initial import Initialisation as Initialisation
     from kerasflow.explain.initial import initialisation as initialisation
+    from kerasflow.explain.judgement import Answers as Answers
+    from kerasflow.explain.judgement import Evidence as Evidence
+    from kerasflow.explain.judgement import diagnosis as diagnosis
     from kerasflow.explain.micro_batches import Accumulation as Accumulation
     from kerasflow.explain.micro_batches import accumulation as accumulation
     from kerasflow.explain.rates import LearningRates as LearningRates
@@ -68,6 +76,8 @@ if TYPE_CHECKING:
     from kerasflow.explain.step import descent as descent
     from kerasflow.explain.trace import Trace as Trace
     from kerasflow.explain.trace import forward as forward
+    from kerasflow.explain.waiting import Stopping as Stopping
+    from kerasflow.explain.waiting import stopping as stopping
 
 
 def __getattr__(name: str) -> Any:

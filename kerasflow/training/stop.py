@@ -81,7 +81,7 @@ class Plateau:
         if not rows or self.monitor not in rows[-1]:
             return None
         best, now = self.best_epoch(rows), rows[-1]["epoch"]
-        if now - (best or rows[0]["epoch"] - 1) < self.patience:
+        if self.waited(rows) < self.patience:
             return None
         return Reason(
             f"plateau: {self.monitor} has not improved by {self.min_delta:g} for {self.patience} epochs",
@@ -94,6 +94,10 @@ class Plateau:
             patience=int(self.patience),
             min_delta=float(self.min_delta),
         )
+
+    def waited(self, rows: Rows) -> int:
+        """Epochs since the last improvement, or since the beginning; there is at least one row."""
+        return int(rows[-1]["epoch"] - (self.best_epoch(rows) or rows[0]["epoch"] - 1))
 
     def best_epoch(self, rows: Rows) -> int:
         """The last epoch that improved on all before it by more than `min_delta`; 0 if there is none."""
@@ -165,7 +169,7 @@ class Deadline:
             raise TrainingError(f"Deadline: minutes must be a finite number > 0, got {self.minutes!r}")
 
     def __call__(self, rows: Rows) -> Reason | None:
-        used = sum(row["seconds"] for row in rows) / 60
+        used = self.used(rows)
         if used < self.minutes:
             return None
         return Reason(
@@ -175,6 +179,10 @@ class Deadline:
             minutes=float(self.minutes),
             used_minutes=float(used),
         )
+
+    def used(self, rows: Rows) -> float:
+        """Minutes of training so far."""
+        return float(sum(row["seconds"] for row in rows)) / 60
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,18 @@ import kerasflow as kf
 
 PUBLIC = {
     "Accumulation",
+    "Answers",
     "Backward",
     "Cost",
     "Descent",
+    "Evidence",
     "GradientCheck",
     "Initialisation",
     "LearningRates",
     "Plane",
     "RandomSearch",
     "Slice",
+    "Stopping",
     "Symmetry",
     "Trace",
     "accumulation",
@@ -28,11 +31,13 @@ PUBLIC = {
     "check_gradients",
     "cost",
     "descent",
+    "diagnosis",
     "forward",
     "initialisation",
     "learning_rates",
     "plane",
     "random_search",
+    "stopping",
     "symmetry",
 }
 

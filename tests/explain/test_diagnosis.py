@@ -1,0 +1,54 @@
+"""Judgement on numbers alone, at their edges."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from kerasflow.explain import Evidence, diagnosis
+from kerasflow.explain.judgement import guess_of, not_judged
+
+
+def rows(costs: Any, held_out: Any = ()) -> list[dict[str, float]]:
+    table = [{"epoch": place, "loss": float(cost)} for place, cost in enumerate(costs, 1)]
+    for row, value in zip(table, held_out, strict=False):
+        row["val_loss"] = float(value)
+    return table
+
+
+def names(evidence: Evidence) -> list[str]:
+    return [finding.name for finding in diagnosis(evidence)]
+
+
+def test_a_curve_that_goes_up_and_down_has_too_high_a_rate() -> None:
+    assert names(Evidence(rows([2, 1, 1.8, 0.9, 1.7, 1.0, 1.6]))) == ["learning rate too high"]
+    arrived = 2 * 0.5 ** np.arange(12.0) + 0.001 * (-1.0) ** np.arange(12)
+    assert names(Evidence(rows(arrived))) == []
+
+
+def test_a_first_epoch_dearer_than_guessing_has_too_high_a_rate_and_nothing_else_is_judged() -> None:
+    thrown = rows([20, 12, 9, 7, 5, 3], held_out=[13, 20, 30, 40, 50, 58])
+    assert names(Evidence(thrown, guess=float(np.log(10)), ran_out=True)) == ["learning rate too high"]
+    assert names(Evidence(rows([3, 1.5, 1, 0.7, 0.5, 0.4]), guess=float(np.log(10)), ran_out=True)) == []
+
+
+def test_a_long_end_in_which_nothing_happens_is_a_plateau_if_nothing_stopped_it() -> None:
+    still = np.concatenate([2 * 0.5 ** np.arange(10.0), np.full(30, 2 * 0.5**9)])
+    assert names(Evidence(rows(still), ran_out=True)) == ["plateau"]
+    assert names(Evidence(rows(still))) == []
+
+
+def test_little_is_no_ground_for_a_finding() -> None:
+    assert names(Evidence(rows([1.0]))) == []
+    assert names(Evidence(rows([1.0] * 8))) == []
+    assert names(Evidence([])) == []
+    assert "overfitting" in not_judged(Evidence(rows([1.0])))
+    told = diagnosis(Evidence(rows([1.0, float("nan")])))
+    assert told[0].words == "the cost is no longer finite in epoch 2"
+
+
+def test_guessing_costs_the_entropy_of_the_classes() -> None:
+    y = np.repeat([0, 1, 2], [2, 1, 1])
+    assert guess_of("multiclass", y) == np.float64(1.5 * np.log(2))
+    assert guess_of("regression", y) is None

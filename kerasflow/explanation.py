@@ -311,7 +311,8 @@ def draw(found: Explanation, folder: Path) -> list[Path]:
         path = folder / f"{section.name}.png"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            save(getattr(explained, section.question)(section.numbers), path)
+            followed = {"weight": found.subject.weight} if section.question == "backward" else {}
+            save(getattr(explained, section.question)(section.numbers, **followed), path)
         except OSError as error:
             raise RunError(f"{path}: cannot be written: {error.strerror or error}") from error
         paths.append(path)

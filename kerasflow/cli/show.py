@@ -15,6 +15,7 @@ from rich.table import Table
 from kerasflow.cli.side_by_side import effects_table, side_by_side, text
 from kerasflow.errors import RunError
 from kerasflow.recording import DEFAULT_STORE
+from kerasflow.spec.symmetry import copies
 from kerasflow.tracking.compare import BESIDE
 from kerasflow.tracking.store_uri import shown
 
@@ -105,6 +106,8 @@ def show_inspection(found: Inspection) -> None:
     memory = found.memory
     parts = f"weights {_size(memory.weights)}, gradients {_size(memory.gradients)}, optimizer {_size(memory.optimizer)}"
     _line("memory", f"about {_size(memory.total)}: {parts}, activations {_size(memory.activations)}")
+    if same := len(copies(found.spec.model)):
+        _line("symmetry", f"hidden kernels that begin all equal: {same}; kf.explain.symmetry shows what comes of it")
 
 
 def layer_table(title: str, input_shape: tuple[int | None, ...], rows: Sequence[LayerRow]) -> Table:

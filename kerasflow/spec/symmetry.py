@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
 _SAME = {"zeros": 0, "ones": 1, "constant": 0}
 """Initializers that give every weight one number, and which, where it is not said."""
-_KERNEL = "kernel_initializer"
+_KERNELS = ("kernel_initializer", "pointwise_initializer")
+"""What tells units apart; a separable convolution's filters differ by their pointwise kernel alone."""
 _UNITS = ("units", "filters")
+_PASSING = ("activation", "softmax", "reshape", "flatten")
+"""Kinds of layers that weigh nothing: what stands before them at a model's end gives its output still."""
 
 
 def copies(model: ModelSpec) -> Found:
@@ -26,15 +29,23 @@ def copies(model: ModelSpec) -> Found:
     first update on, and with nothing before it, as in softmax regression, the cost has one valley.
     """
     found: Found = []
-    last = {model.layers[-1].name} | set(model.outputs) if model.layers else set()
+    end = _end(model.layers)
     for index, layer in enumerate(model.layers):
-        is_output = index == len(model.layers) - 1 or (layer.name is not None and layer.name in last)
+        is_output = index == end or (layer.name is not None and layer.name in model.outputs)
         if not is_output:
             found += _in_layer(layer, ("layers", index))
     for name, block in model.blocks.items():
         for index, layer in enumerate(block.layers):
             found += _in_layer(layer, ("blocks", name, "layers", index))
     return found
+
+
+def _end(layers: Sequence[LayerSpec]) -> int:
+    """The place of the layer whose units the model gives, before what only activates or shapes them."""
+    end = len(layers) - 1
+    while end > 0 and layers[end].kind in _PASSING and layers[end].inputs is None:
+        end -= 1
+    return end
 
 
 def _in_layer(layer: LayerSpec, path: DocumentPath) -> Found:
@@ -54,11 +65,12 @@ def _equal(arguments: Any, path: DocumentPath) -> Iterator[tuple[DocumentPath, f
             yield from _equal(item, (*path, index))
     if not isinstance(arguments, Mapping):
         return
-    value = _value(arguments.get(_KERNEL))
-    if value is not None and all(arguments.get(name) != 1 for name in _UNITS):
-        yield (*path, _KERNEL), value
+    for kernel in _KERNELS:
+        value = _value(arguments.get(kernel))
+        if value is not None and all(arguments.get(name) != 1 for name in _UNITS):
+            yield (*path, kernel), value
     for key, item in arguments.items():
-        if key != _KERNEL:
+        if key not in _KERNELS:
             yield from _equal(item, (*path, str(key)))
 
 

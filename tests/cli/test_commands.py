@@ -113,7 +113,15 @@ def test_check_shows_layers_windows_and_memory_and_writes_nothing(kerasflow, her
     assert "20 samples as 2 micro-batches of 10, one update" in done.out
     assert "6 an epoch, 12 at most" in done.out
     assert "memory" in done.out
+    assert "symmetry" not in done.out
     assert sorted(here.iterdir()) == before
+
+
+def test_check_names_the_demonstration_of_a_forced_symmetry(kerasflow, here) -> None:
+    layers = "[{dense: {units: 3, kernel_initializer: zeros}}, head]"
+    done = kerasflow("check", "spec.yaml", "--set", f"model.layers={layers}", "--set", "model.allow_symmetry=true")
+    assert (done.code, done.err) == (0, "")
+    assert "hidden kernels that begin all equal: 1; kf.explain.symmetry shows" in " ".join(done.out.split())
 
 
 def test_schema_is_a_json_schema_that_knows_the_spec(kerasflow) -> None:

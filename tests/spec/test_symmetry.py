@@ -19,6 +19,7 @@ SAME = {
     "ones": {"conv2d": {"filters": 4, "kernel_size": 3, "kernel_initializer": "ones"}},
     "constant": {"Dense": {"units": 3, "kernel_initializer": {"constant": 0.5}}},
     "constant by name": {"dense": {"units": 3, "kernel_initializer": "constant"}},
+    "pointwise": {"separable_conv2d": {"filters": 4, "kernel_size": 3, "pointwise_initializer": "zeros"}},
     "wrapped": {"bidirectional": {"layer": {"lstm": {"units": 4, "kernel_initializer": "zeros"}}}},
     "model": {"time_distributed": {"layer": {"model": {"layers": [ZEROS, {"dense": 2}]}}}},
 }
@@ -26,7 +27,7 @@ SAME = {
 
 @pytest.mark.parametrize("layer", SAME.values(), ids=SAME)
 def test_a_hidden_layer_of_copies_is_refused_and_may_be_had(layer: dict[str, Any]) -> None:
-    with pytest.raises(kf.SpecError, match=r"kernel_initializer.*all units begin as copies of one") as refused:
+    with pytest.raises(kf.SpecError, match=r"_initializer: .*all units begin as copies of one") as refused:
         kf.load_spec(spec(layer, "flatten", "head"))
     assert len(refused.value.faults) == 1
     assert refused.value.faults[0].path.startswith("model.layers[0].")
@@ -48,8 +49,9 @@ def test_in_a_block_it_is_found_where_it_is_written() -> None:
         ({"dense": {"units": 2, "kernel_initializer": {"constant": {"value": [[1, 2]] * 4}}}}, "head"),
         ("batch_normalization", {"head": {"kernel_initializer": "zeros"}}),
         ("flatten", {"dense": {"units": 3, "kernel_initializer": "zeros"}}),
+        (ZEROS, {"activation": {"activation": "softmax"}}),
     ],
-    ids=["bias", "one unit", "different numbers", "head", "output"],
+    ids=["bias", "one unit", "different numbers", "head", "output", "output, then softmax"],
 )
 def test_what_does_no_harm_is_taken(layers: tuple[Any, ...]) -> None:
     assert not kf.load_spec(spec(*layers)).model.allow_symmetry

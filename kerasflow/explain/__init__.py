@@ -20,6 +20,7 @@ _HOME = {
     "Descent": "step",
     "Evidence": "judgement",
     "GradientCheck": "gradient_check",
+    "Histogram": "distribution",
     "Initialisation": "initial",
     "LearningRates": "rates",
     "Plane": "slices",
@@ -28,6 +29,7 @@ _HOME = {
     "Stopping": "waiting",
     "Symmetry": "alike",
     "Trace": "trace",
+    "WeightHistograms": "distribution",
     "accumulation": "micro_batches",
     "along_gradient": "slices",
     "along_weight": "slices",
@@ -37,6 +39,7 @@ _HOME = {
     "descent": "step",
     "diagnosis": "judgement",
     "forward": "trace",
+    "histograms": "distribution",
     "initialisation": "initial",
     "learning_rates": "rates",
     "plane": "slices",
@@ -54,6 +57,9 @@ if TYPE_CHECKING:
     from kerasflow.explain.chain import backward as backward
     from kerasflow.explain.costs import Cost as Cost
     from kerasflow.explain.costs import cost as cost
+    from kerasflow.explain.distribution import Histogram as Histogram
+    from kerasflow.explain.distribution import WeightHistograms as WeightHistograms
+    from kerasflow.explain.distribution import histograms as histograms
     from kerasflow.explain.gradient_check import GradientCheck as GradientCheck
     from kerasflow.explain.gradient_check import check_gradients as check_gradients
     from kerasflow.explain.initial import Initialisation as Initialisation

@@ -172,3 +172,16 @@ def test_stopping_marks_instant_reason_and_counters() -> None:
     assert "stopped after epoch 4" in words(figure)
     assert "stopped by plateau: loss has not improved by 0 for 2 epochs" in words(figure)
     assert "no rule says stop" in words(explained.stopping(explain.stopping(rows)))
+
+
+def test_histograms_show_a_ridge_for_each_epoch_the_last_in_front(deck) -> None:
+    start = explain.histograms(deck, bins=6)
+    later = [replace(one, epoch=5, counts=one.counts[::-1]) for one in start]
+    figure = explained.histograms([*start, *later])
+    assert [axes.get_title("left") for axes in figure.axes if axes.get_visible()] == [one.path for one in start]
+    first, _, last, _ = (patch for patch in figure.axes[0].patches)
+    assert first.get_zorder() < last.get_zorder()
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["5", "0"]
+    for ridge, base, one in ((first, 1, start[0]), (last, 0, later[0])):
+        np.testing.assert_allclose((ridge.get_data().values - base) * one.counts.max(), 1.6 * one.counts)
+        np.testing.assert_allclose(ridge.get_data().edges, one.edges)

@@ -7,6 +7,7 @@ matplotlib `Figure`. Must not compute gradients, nor know a model.
 from __future__ import annotations
 
 from kerasflow.viz.explained.beginning import initialisation, symmetry
+from kerasflow.viz.explained.distribution import histograms
 from kerasflow.viz.explained.errors import check_gradients, cost
 from kerasflow.viz.explained.layers import backward, forward
 from kerasflow.viz.explained.learning import learning_rates, random_search
@@ -23,6 +24,7 @@ __all__ = [
     "cost",
     "descent",
     "forward",
+    "histograms",
     "initialisation",
     "learning_rates",
     "plane",

@@ -290,7 +290,7 @@ def not_judged(evidence: Evidence) -> Mapping[str, str]:
     found = {}
     if not any("val_loss" in row for row in evidence.rows):
         found["overfitting"] = "there is no validation part"
-    if len(evidence.rows) < FEW:
+    if len(evidence.rows) < FEW and np.isfinite(_costs(evidence)).all():  # else the rate is judged, and it alone
         found["the learning rate and a plateau"] = f"there are {len(evidence.rows)} epochs, and at least {FEW} tell"
     if evidence.guess is None:
         found["underfitting"] = "only of classes is it known what guessing costs"

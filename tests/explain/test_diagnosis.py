@@ -46,6 +46,8 @@ def test_little_is_no_ground_for_a_finding() -> None:
     assert "overfitting" in not_judged(Evidence(rows([1.0])))
     told = diagnosis(Evidence(rows([1.0, float("nan")])))
     assert told[0].words == "the cost is no longer finite in epoch 2"
+    assert not any("rate" in name for name in not_judged(Evidence(rows([1.0, float("nan")]))))
+    assert any("rate" in name for name in not_judged(Evidence(rows([1.0, 0.9]))))
 
 
 def test_guessing_costs_the_entropy_of_the_classes() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.datasets import load_digits, make_classification
+from sklearn.datasets import load_digits, make_blobs, make_classification
 
 import kerasflow as kf
 from kerasflow.diagnosing import Diagnosis, diagnose, draw
@@ -61,6 +61,11 @@ def test_a_healthy_training_raises_no_alarm(run: Run, seed: int) -> None:
     assert found.findings == ()
     assert found.unknown == {}
     assert found.epochs == 12
+
+
+def test_an_output_that_is_sure_and_right_raises_none(run: Run) -> None:
+    apart = make_blobs(400, 6, centers=2, random_state=0)
+    assert diagnose(run(apart, rate=0.1, layers=["head"])).findings == ()
 
 
 def test_a_healthy_regression_raises_none_and_says_what_it_cannot_judge(run: Run) -> None:

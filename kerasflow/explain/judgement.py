@@ -217,7 +217,7 @@ def _units(evidence: Evidence) -> Iterator[Finding]:
             words = f"{layer.dead:.0%} of the units of {layer.name} give 0 for every sample"
             advice = f"{_other_rate(evidence, 0.1)}, he_normal, or leaky_relu"
             yield Finding("dead units", words, {"share": layer.dead}, advice)
-        if layer.saturated > MANY:
+        if layer.saturated > MANY and layer is not evidence.layers[-1]:  # an output that is sure, and right, is flat
             words = f"{layer.saturated:.0%} of the values of {layer.name} are where {layer.activation} is flat"
             yield Finding("saturation", words, {"share": layer.saturated}, "--set data.scale=standard, or relu")
 

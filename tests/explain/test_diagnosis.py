@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from kerasflow.explain import Evidence, diagnosis
+from kerasflow.explain.initial import LayerStatistics
 from kerasflow.explain.judgement import guess_of, not_judged
 
 
@@ -48,6 +49,15 @@ def test_little_is_no_ground_for_a_finding() -> None:
     assert told[0].words == "the cost is no longer finite in epoch 2"
     assert not any("rate" in name for name in not_judged(Evidence(rows([1.0, float("nan")]))))
     assert any("rate" in name for name in not_judged(Evidence(rows([1.0, 0.9]))))
+
+
+def test_hidden_units_saturate_and_an_output_is_sure() -> None:
+    hidden, output = (
+        LayerStatistics(name, "Dense", activation, 0.0, 9.0, 0.5, 0.5, 1e-6, 0.0, 0.9, {})
+        for name, activation in (("hidden", "tanh"), ("head", "sigmoid"))
+    )
+    (found,) = diagnosis(Evidence(rows([0.6, 0.1]), layers=[hidden, output]))
+    assert found.words == "90% of the values of hidden are where tanh is flat"
 
 
 def test_guessing_costs_the_entropy_of_the_classes() -> None:

@@ -23,7 +23,9 @@ from kerasflow.training.window import Batch
 from kerasflow.training.work import Work
 
 LEAST_SECONDS, MOST_SECONDS = 0.05, 0.5  # of a call
-WORTH_TWO_TRACES = 16  # windows of a pass: a size that is known saves a quarter of a small update, and costs 0.2 s once
+WORTH_TWO_TRACES = (
+    64  # windows of a pass: a size that is known saves up to a quarter of an update, and costs 0.3 s once
+)
 
 
 class Passes(Protocol):
@@ -162,7 +164,8 @@ class _Resident:
 
     Each call is given the order of a whole pass, and which of its windows to step. Windows of one size are compiled for
     it, and a pass's smaller last window is compiled again. A graph takes that one for one of any size, if the window
-    can, so that folds share a program whose lengths differ a little; and where windows are few, all of them.
+    can, so that folds share a program whose lengths differ a little; and where windows are few, all of them, so that a
+    search shares one whose batch sizes differ.
     """
 
     def __init__(self, work: Work, data: Arrays, compiler: Compiler, name: Hashable) -> None:
@@ -178,10 +181,11 @@ class _Resident:
         self.done = 0
         self.order: Any = None
         kinds = keras.tree.map_structure(lambda leaf: spec_of(leaf, not self.xla), self.rows)
-        specs = (kinds, _integers(self.capacity if self.xla else None), _integers(3))
-        self.few = data.in_a_pass < WORTH_TWO_TRACES
-        sizes = self.size, ("any", self.few) if self.any_size else self.tail
-        self.program = self.call.program((name, *sizes), self._windows, specs, data.batch.x)
+        specs = (kinds, _integers(self.capacity if self.xla else None), _integers(4))
+        few = self.any_size and data.in_a_pass < WORTH_TWO_TRACES
+        sizes = ("any",) if few else (self.size, "any" if self.any_size else self.tail)
+        windows = self._windows_of_any_size if few else self._windows
+        self.program = self.call.program((name, *sizes), windows, specs, data.batch.x)
 
     def begin(self, epoch: int, window: int = 0, totals: np.ndarray | None = None) -> None:
         self.call.begin(totals)
@@ -196,7 +200,8 @@ class _Resident:
             return 0
         rows, windows = self.segments[0].rows, self.segments[0].windows
         start, stop = self.done, min(windows, self.done + most)
-        self.call(self.program, self.data.batch.x, self.rows, self.order, np.array([start, stop, len(rows)], "int32"))
+        cut = np.array([start, stop, len(rows), self.size], "int32")
+        self.call(self.program, self.data.batch.x, self.rows, self.order, cut)
         self.done = stop
         if stop == windows:
             self.segments.pop(0)
@@ -212,31 +217,44 @@ class _Resident:
             self.order = tf.constant(np.pad(rows, (0, self.capacity - len(rows))) if self.xla else rows)
 
     def _windows(self, totals: Any, rows: Any, order: Any, cut: Any) -> tuple[tuple[()], Any]:
-        """Windows `start` to `stop` of the first `n` samples in this order, by `cut`, which is `(start, stop, n)`."""
+        """Windows `start` to `stop` of the first `n` samples in this order, by `cut`: `(start, stop, n, size)`."""
+        import tensorflow as tf
+
+        start, stop, n, _ = tf.unstack(cut)
+        whole = n // self.size
+        totals = self._stepped(totals, rows, order, start, tf.minimum(stop, whole), self.size, self.size)
+        if self.tail:  # a shape of its own: padding would enter BatchNorm's statistics
+            tail = n - whole * self.size if self.any_size else self.tail
+            totals = self._stepped(totals, rows, order, tf.maximum(start, whole), stop, self.size, tail)
+        return (), totals
+
+    def _windows_of_any_size(self, totals: Any, rows: Any, order: Any, cut: Any) -> tuple[tuple[()], Any]:
+        """The same, as one loop over windows of whatever size the cut says."""
+        import tensorflow as tf
+
+        start, stop, n, size = tf.unstack(cut)
+        return (), self._stepped(
+            totals, rows, order, start, stop, size, lambda index: tf.minimum(size, n - index * size)
+        )
+
+    def _stepped(self, totals: Any, rows: Any, order: Any, start: Any, stop: Any, size: Any, samples: Any) -> Any:
+        """Windows `start` to `stop`, each of which begins `size` samples after the one before.
+
+        Args:
+            samples: of each window: an integer where that is known, a tensor, or what gives it by the window's index.
+        """
         import keras
         import tensorflow as tf
 
-        start, stop, n = tf.unstack(cut)
-
-        def step(index: Any, totals: Any, size: Any) -> Any:
-            chosen = tf.slice(order, [index * self.size], [size])
-            if isinstance(size, int):
-                chosen = tf.ensure_shape(chosen, (size,))
+        def step(index: Any, totals: Any) -> Any:
+            count = samples(index) if callable(samples) else samples
+            chosen = tf.slice(order, [index * size], [count])
+            if isinstance(count, int):
+                chosen = tf.ensure_shape(chosen, (count,))
             batch = keras.tree.map_structure(lambda leaf: None if leaf is None else tf.gather(leaf, chosen), rows)
             return self.call.work.step(Batch(*batch), totals)
 
-        def repeat(start: Any, stop: Any, size: Callable[[Any], Any], totals: Any) -> Any:
-            goes_on = self.call.work.goes_on
-            return _repeat(start, stop, lambda index, totals: step(index, totals, size(index)), totals, goes_on)
-
-        if self.any_size and self.few:
-            return (), repeat(start, stop, lambda index: tf.minimum(self.size, n - index * self.size), totals)
-        whole = n // self.size
-        totals = repeat(start, tf.minimum(stop, whole), lambda _: self.size, totals)
-        if self.tail:  # a shape of its own: padding would enter BatchNorm's statistics
-            tail = n - whole * self.size if self.any_size else self.tail
-            totals = repeat(tf.maximum(start, whole), stop, lambda _: tail, totals)
-        return (), totals
+        return _repeat(start, stop, step, totals, self.call.work.goes_on)
 
     def _on_device(self, leaf: Any) -> Any:
         """With as many rows as the program is compiled for."""

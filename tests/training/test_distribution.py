@@ -182,13 +182,13 @@ def test_two_processes_agree_with_one(on_one_device, tmp_path) -> None:
 
 @pytest.mark.slow
 def test_a_killed_worker_ends_the_other_in_a_sentence_and_both_go_on(tmp_path) -> None:
-    settings = "track.uri=none", "train.epochs=16", "train.stop=[]", "train.engine=graph"
+    settings = "track.uri=none", "train.epochs=36", "train.stop=[]", "train.engine=graph"
     run = [Path(sys.executable).with_name("kerasflow"), "run", SPEC, *(w for s in settings for w in ("--set", s))]
     several = [*run, "--set", "train.strategy=multi_worker"]
     chief, worker = (started(*several, env=env, cwd=tmp_path) for env in cluster())
     assert chief.stderr is not None
     for line in chief.stderr:
-        if line.startswith("epoch 5/"):
+        if line.startswith("epoch ") and any((tmp_path / "runs" / "digits").glob("*/checkpoints/*.npz")):
             break
     worker.kill()
     ended(worker)
@@ -198,14 +198,13 @@ def test_a_killed_worker_ends_the_other_in_a_sentence_and_both_go_on(tmp_path) -
     assert "Traceback" not in said
     (folder,) = (tmp_path / "runs" / "digits").iterdir()
     assert json.loads((folder / "status.json").read_text())["state"] == "FAILED"
-    assert any((folder / "checkpoints").iterdir())
 
     both = [started(*several, "--resume", env=env, cwd=tmp_path) for env in cluster()]
     said_both = [ended(process) for process in both]
     assert [process.returncode for process in both] == [0, 0], said_both
-    assert "epoch 1/16" not in said_both[0]
+    assert "epoch 1/36" not in said_both[0]
     rows = RunFolder.open(folder).rows
-    assert [row["epoch"] for row in rows] == list(range(1, 17))
+    assert [row["epoch"] for row in rows] == list(range(1, 37))
     whole = started(*run, cwd=tmp_path)
     said = ended(whole)
     assert whole.returncode == 0, said

@@ -8,11 +8,13 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, ValidationInfo
 
 
-def _from_spec_folder(path: str, info: ValidationInfo) -> str:
-    """A relative path is taken from the spec file's own folder, so that a spec means the same wherever it is run."""
-    folder = (info.context or {}).get("folder")
+def _absolute(path: str, info: ValidationInfo) -> str:
+    """A relative path is taken from the spec file's own folder, of a spec made in Python from the current one: what is
+    written down of it, a run's spec or a sweep's best, then means the same wherever it lies.
+    """
+    folder = (info.context or {}).get("folder") or Path.cwd()
     expanded = Path(path).expanduser()
-    return str(expanded if expanded.is_absolute() or folder is None else (Path(folder) / expanded).resolve())
+    return str(expanded if expanded.is_absolute() else (Path(folder) / expanded).resolve())
 
 
-FilePath = Annotated[str, Field(min_length=1), AfterValidator(_from_spec_folder)]
+FilePath = Annotated[str, Field(min_length=1), AfterValidator(_absolute)]

@@ -12,8 +12,9 @@ import numpy as np
 from kerasflow.assembly import assemble, rule_of
 from kerasflow.data import Data, load
 from kerasflow.errors import BuildError, DataError, RunError
+from kerasflow.explain.guessing import guess_of
 from kerasflow.explain.initial import LayerStatistics, initialisation
-from kerasflow.explain.judgement import Answers, Evidence, Finding, diagnosis, guess_of, not_judged
+from kerasflow.explain.judgement import Answers, Evidence, Finding, diagnosis, not_judged
 from kerasflow.explain.waiting import Stopping, stopping
 from kerasflow.spec.experiment import ExperimentSpec, load_spec
 from kerasflow.tracking.folder import RunFolder
@@ -137,12 +138,21 @@ def _evidence(folder: RunFolder, spec: ExperimentSpec, data: Data | None, model:
         rows,
         [str(name) for name in prep.classes] if prep.classes is not None else (),
         np.bincount(data.train.y.reshape(-1).astype(int), minlength=prep.n_outputs).tolist() if in_classes else (),
-        guess_of(prep.task, data.train.y) if spec.train.loss.name == "auto" else None,
+        guess_of(_loss(spec, prep.task), data.train.y),
         list(_answers(data, model)) if model is not None and in_classes else (),
         _layers(spec, data, model) if model is not None else (),
         rate,
         ran_out,
     )
+
+
+def _loss(spec: ExperimentSpec, task: str) -> str:
+    """Its name; none of one with arguments, such as smoothed labels: what guessing costs by it is not known."""
+    from kerasflow.builders.objects import loss_of
+
+    if spec.train.loss.arguments:
+        return ""
+    return loss_of(task) if spec.train.loss.name == "auto" else spec.train.loss.name
 
 
 def _rate(spec: ExperimentSpec, row: Mapping[str, Any]) -> tuple[str, float] | None:

@@ -162,6 +162,12 @@ _SECTIONS: tuple[tuple[str, str, str, Answer], ...] = (
         lambda s: explain.random_search(s.model, s.x, s.y, s.weight, _few(s, 50, 10)),
     ),
     ("initialisation", "Initialisation", "initialisation", lambda s: explain.initialisation(s.model, s.x, s.y)),
+    (
+        "histograms",
+        "How the weights are distributed",
+        "histograms",
+        lambda s: explain.histograms(s.model, s.x, s.y, epochs=_few(s, 10, 2)),
+    ),
     ("symmetry", "Symmetry", "symmetry", lambda s: explain.symmetry(s.model, s.x, s.y, steps=_few(s, 10, 2))),
     (
         "accumulation",

@@ -12,10 +12,11 @@ import pytest
 from sklearn.datasets import load_digits, make_blobs, make_classification
 
 import kerasflow as kf
+from kerasflow.data import load
 from kerasflow.diagnosing import Diagnosis, diagnose, draw
 
 Run = Callable[..., Path]
-RELU = {"dense": {"units": 32, "activation": "relu"}}
+RELU: dict[str, Any] = {"dense": {"units": 32, "activation": "relu"}}
 
 
 @pytest.fixture(scope="module")
@@ -69,9 +70,17 @@ def test_an_output_that_is_sure_and_right_raises_none(run: Run) -> None:
 
 
 def test_a_healthy_regression_raises_none_and_says_what_it_cannot_judge(run: Run) -> None:
-    found = diagnose(run({"sklearn": "diabetes"}))
+    found = diagnose(run({"sklearn": "diabetes"}, epochs=25, rate=0.1))
     assert found.findings == ()
-    assert set(found.unknown) == {"underfitting", "label noise and class imbalance"}
+    assert set(found.unknown) == {"label noise and class imbalance"}
+
+
+def test_a_regression_that_ends_above_the_variance_underfits(run: Run) -> None:
+    folder = run({"sklearn": "diabetes"})
+    found = diagnose(folder)
+    assert names(found) == {"underfitting"}
+    y = load(kf.load_spec(folder / "spec.yaml").data, 0).train.y
+    assert found.findings[0].evidence["guess"] == pytest.approx(np.var(y), rel=1e-6)
 
 
 def test_a_rate_that_is_too_high_is_told_alone(run: Run) -> None:
@@ -86,6 +95,13 @@ def test_a_rate_that_is_too_low_crawls(run: Run) -> None:
     told = next(finding for finding in found.findings if finding.name == "learning rate too low")
     assert "learning_rate=0.003" in told.advice
     assert f"{told.evidence['last']:.4g}" in told.words
+
+
+@pytest.mark.parametrize("data", [digits(300), {"sklearn": "diabetes"}], ids=["classes", "numbers"])
+def test_a_rate_at_which_nothing_moves_is_too_low(run: Run, data: Any) -> None:
+    found = diagnose(run(data, rate=1e-12))
+    assert names(found) == {"learning rate too low", "underfitting"}
+    assert "learning_rate=1e-10" in found.findings[0].advice
 
 
 def test_overfitting_and_what_each_rule_counted_are_told(run: Run, tmp_path: Path) -> None:

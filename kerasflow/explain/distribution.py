@@ -12,7 +12,10 @@ import numpy as np
 
 from kerasflow.errors import BuildError
 from kerasflow.explain.landscape import check_count
+from kerasflow.explain.samples import check_compiled, samples
+from kerasflow.explain.twin import twin_of
 from kerasflow.explain.weights import named_weights
+from kerasflow.training.trainer import fit
 
 BINS = 40
 _ALIKE = 1e-9
@@ -38,21 +41,37 @@ class Histogram:
     not_finite: int
 
 
-def histograms(model: Any, *, bins: int = BINS) -> tuple[Histogram, ...]:
-    """The distribution of the weights that learn, as they are now; `WeightHistograms` has it epoch by epoch.
+def histograms(model: Any, x: Any = None, y: Any = None, *, epochs: int = 0, bins: int = BINS) -> tuple[Histogram, ...]:
+    """The distribution of the weights that learn: as they are now and, with samples, after each of some epochs.
 
     Args:
-        model: built; it is not changed.
+        model: built; it is not changed. With `epochs` a copy of it is trained, as it is compiled, by the whole set at
+            once.
+        x, y: arrays `(n_samples, ...)`; needed for `epochs` alone.
+        epochs: that the copy is trained for. `WeightHistograms` watches a training of your own.
         bins: of each histogram at most, at least 1; a variable of n numbers has no more than the root of n.
 
+    Returns:
+        By epoch, then by layer; epoch 0 is the model as it is.
+
     Raises:
-        BuildError: the model has no weights yet.
+        BuildError: the model has no weights yet, or cannot be copied.
         TrainingError: there is less than one bin.
+        DataError: samples and model do not fit.
     """
     check_count("bins", bins, 1)
     if not model.built:
         raise BuildError(f"the model {model.name!r} has no weights yet; begin it with a keras.Input, or call it once")
-    return tuple(Histogram(**row) for row in _rows(model, 0, bins))
+    if not epochs:
+        return tuple(Histogram(**row) for row in _rows(model, 0, bins))
+    check_compiled(model)
+    tensors = samples(model, x, y)
+    inputs, targets = (keras.tree.map_structure(np.asarray, part) for part in tensors[:2])
+    optimizer = keras.optimizers.deserialize(keras.optimizers.serialize(model.optimizer))
+    twin, watching = twin_of(model, tensors[0], optimizer), WeightHistograms(bins)
+    n = len(keras.tree.flatten(inputs)[0])
+    fit(twin, inputs, targets, n, epochs, 0, shuffle=False, seed=0, callbacks=[watching])
+    return watching.histograms
 
 
 class WeightHistograms(keras.callbacks.Callback):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from kerasflow.explain.guessing import Guess, entropy
 from kerasflow.explain.initial import MANY, LayerStatistics
 
 RISES = 0.5
@@ -18,6 +19,10 @@ STEADY = 0.5
 """Of the fall of the first third, that the last third still falls: learning that is under way slows down."""
 LITTLE = 0.3
 """Of the first cost, below which such a steady fall is a crawl."""
+STUCK = 1e-3
+"""Of the first cost, below which a curve has not moved in all of its epochs."""
+ARRIVED = 1.02
+"""Times the cost of guessing, above which a curve that does not move cannot be one that has arrived there."""
 STILL = 0.01
 """Of all that the cost has fallen, below which a third of a training has changed nothing."""
 WORSE = 0.1
@@ -31,7 +36,7 @@ DISAGREES = 0.04
 KNOWS = 0.8
 """Accuracy from which on a model is a witness against labels, if it also costs less than guessing."""
 WILD = 2.0
-"""Times the cost of guessing, above which the first epoch's cost is that of weights that were thrown about."""
+"""Times the cost of a network that gives 0, above which the first epoch is that of weights that were thrown about."""
 RARE, MISSED = 3.0, 0.2
 """How many times the largest class is the smallest, and by how much its recall is below the mean, to be imbalance."""
 FEW, MANY_EPOCHS = 6, 30
@@ -62,7 +67,7 @@ class Evidence:
         rows: of the history, an epoch each.
         classes: names of the classes; empty of other tasks.
         counts: rows of the training part by class index; empty of other tasks.
-        guess: the cost of who knows the distribution of the targets alone; None where it is not known.
+        guess: what a model costs that has learned nothing of its inputs; None where it is not known.
         answers: of the parts that are there.
         layers: statistics of the trained model's layers.
         rate: the setting of the learning rate by its dotted path, and its value.
@@ -72,7 +77,7 @@ class Evidence:
     rows: Sequence[Mapping[str, Any]]
     classes: Sequence[str] = ()
     counts: Sequence[int] = ()
-    guess: float | None = None
+    guess: Guess | None = None
     answers: Sequence[Answers] = ()
     layers: Sequence[LayerStatistics] = ()
     rate: tuple[str, float] | None = None
@@ -113,20 +118,6 @@ def diagnosis(evidence: Evidence) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def guess_of(task: str, y: np.ndarray) -> float | None:
-    """The cost of who knows the distribution of the targets alone: the entropy of the classes, in nats.
-
-    Args:
-        task: `binary` or `multiclass`; None is given of others.
-        y: class indices of the training part, `(n,)`.
-    """
-    if task not in ("binary", "multiclass"):
-        return None
-    shares = np.bincount(y.astype(int).reshape(-1)) / len(y)
-    shares = shares[shares > 0]
-    return float(-(shares * np.log(shares)).sum())
-
-
 def _costs(evidence: Evidence, name: str = "loss") -> np.ndarray:
     return np.array([float(row[name]) for row in evidence.rows if name in row])
 
@@ -153,15 +144,25 @@ def _rate(evidence: Evidence) -> Iterator[Finding]:
         words = f"the cost falls by {falls:.4g} in all and rises again by {rises:.4g}, from epoch to epoch"
         yield Finding("learning rate too high", words, {"falls": falls, "rises": rises}, _other_rate(evidence, 0.1))
         return
-    if evidence.guess and costs[0] > WILD * evidence.guess:
-        words = f"the first epoch costs {costs[0]:.4g}, and guessing by how frequent each class is {evidence.guess:.4g}"
-        numbers = {"first": float(costs[0]), "guess": evidence.guess}
+    guess = evidence.guess
+    if guess and costs[0] > WILD * max(guess.silent, guess.cost):
+        words = f"the first epoch costs {costs[0]:.4g}, and a network that gives 0 whatever comes {guess.silent:.4g}"
+        numbers = {"first": float(costs[0]), "silent": guess.silent}
         yield Finding("learning rate too high", words, numbers, f"{_other_rate(evidence, 0.1)}, or data.scale=standard")
+        return
+    if guess and float(np.ptp(costs)) < STUCK * costs[0] and costs[-1] > ARRIVED * guess.cost and not _dead(evidence):
+        words = (
+            f"in {len(costs)} epochs the cost has moved by {float(np.ptp(costs)):.2g} only and is {costs[-1]:.4g}; who "
+            f"knows {guess.knows}, and nothing else, has {guess.cost:.4g}"
+        )
+        numbers = {"first": float(costs[0]), "last": float(costs[-1]), "guess": guess.cost}
+        yield Finding("learning rate too low", words, numbers, _other_rate(evidence, 100))
         return
     third = len(costs) // 3
     early, late = float(costs[0] - costs[third]), float(costs[-1 - third] - costs[-1])
     progress = float(costs[0] - costs[-1])
-    if 0 < progress < LITTLE * abs(costs[0]) and late > STEADY * early > 0 and evidence.ran_out:
+    slow = STUCK * abs(costs[0]) < progress < LITTLE * abs(costs[0])
+    if slow and late > STEADY * early > 0 and evidence.ran_out:
         words = (
             f"the cost has fallen from {costs[0]:.4g} to {costs[-1]:.4g} only, and in its last third as steadily "
             f"({late:.2g}) as in its first ({early:.2g})"
@@ -185,13 +186,12 @@ def _fit(evidence: Evidence) -> Iterator[Finding]:
             numbers = {"best_epoch": best + 1, "best": float(held_out[best]), "last": float(held_out[-1])}
             advice = "--set 'train.stop=[{plateau: {monitor: val_loss, restore_best: true}}]', dropout, or more data"
             yield Finding("overfitting", words, numbers, advice)
-    if evidence.guess and costs[-1] > GUESS * evidence.guess and len(costs) >= FEW:
-        words = (
-            f"the training cost ends at {costs[-1]:.4g}; who knows how frequent each class is, and nothing else, has "
-            f"{evidence.guess:.4g}"
-        )
+    guess = evidence.guess
+    if guess and costs[-1] > GUESS * guess.cost and len(costs) >= FEW:
+        known = f"who knows {guess.knows}, and nothing else, has {guess.cost:.4g}"
+        words = f"the training cost ends at {costs[-1]:.4g}; {known}"
         advice = "more or wider layers, scaled inputs, another learning rate, or more epochs"
-        yield Finding("underfitting", words, {"last": float(costs[-1]), "guess": evidence.guess}, advice)
+        yield Finding("underfitting", words, {"last": float(costs[-1]), "guess": guess.cost}, advice)
 
 
 def _plateau(evidence: Evidence) -> Iterator[Finding]:
@@ -209,6 +209,11 @@ def _plateau(evidence: Evidence) -> Iterator[Finding]:
         )
         advice = f"--set 'train.stop=[{{plateau: {{monitor: {name}, restore_best: true}}}}]', or a schedule of the rate"
         yield Finding("plateau", words, {"epochs": third, "gained": gained, "late": late}, advice)
+
+
+def _dead(evidence: Evidence) -> bool:
+    """Whether a layer lets nothing through, so that no rate would help."""
+    return any(layer.dead > MANY for layer in evidence.layers)
 
 
 def _units(evidence: Evidence) -> Iterator[Finding]:
@@ -231,9 +236,8 @@ def _labels(evidence: Evidence) -> Iterator[Finding]:
     probabilities = np.concatenate([answers.probabilities for answers in held_out])
     said, surest = probabilities.argmax(axis=1), probabilities.max(axis=1)
     of_label = np.clip(probabilities[np.arange(len(labels)), labels], 1e-300, None)
-    guess = guess_of("multiclass", labels)
     accuracy = float((said == labels).mean())
-    if accuracy < KNOWS or guess is None or -np.log(of_label).mean() > guess:
+    if accuracy < KNOWS or -np.log(of_label).mean() > entropy(labels):
         return
     sure = (said != labels) & (surest >= SURE) & ~np.isin(labels, _rare(evidence))
     count = int(sure.sum())
@@ -293,7 +297,7 @@ def not_judged(evidence: Evidence) -> Mapping[str, str]:
     if len(evidence.rows) < FEW and np.isfinite(_costs(evidence)).all():  # else the rate is judged, and it alone
         found["the learning rate and a plateau"] = f"there are {len(evidence.rows)} epochs, and at least {FEW} tell"
     if evidence.guess is None:
-        found["underfitting"] = "only of classes is it known what guessing costs"
+        found["underfitting"] = "it is not known what guessing costs by this loss"
     if not evidence.layers:
         found["dead units and saturation"] = "there is no model to look into"
     if not evidence.answers:

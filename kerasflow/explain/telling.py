@@ -11,6 +11,7 @@ import numpy as np
 from kerasflow.explain.alike import Symmetry
 from kerasflow.explain.chain import Backward
 from kerasflow.explain.costs import Cost
+from kerasflow.explain.distribution import Histogram
 from kerasflow.explain.gradient_check import GradientCheck
 from kerasflow.explain.initial import Initialisation
 from kerasflow.explain.micro_batches import Accumulation
@@ -322,6 +323,35 @@ def _symmetry(found: Symmetry, _: str) -> Told:
     return Told((words,), (table("Largest difference between units", ("weights", "before", "after"), rows),), (chart,))
 
 
+def _histograms(found: tuple[Histogram, ...], _: str) -> Told:
+    paths = list(dict.fromkeys(one.path for one in found))
+    epochs = sorted({one.epoch for one in found})
+    rows = []
+    for one in found:
+        if one.epoch in (epochs[0], epochs[-1]):
+            rows.append((one.path, one.epoch, int(one.counts.sum()), float(one.edges[0]), float(one.edges[-1])))
+    ordered = sorted(rows, key=lambda row: (paths.index(row[0]), row[1]))
+    spread_out = [path for path in paths if any(one.path == path and len(one.counts) > 1 for one in found)]
+    charts = [_distribution([one for one in found if one.path == path]) for path in spread_out[:6]]
+    words = (
+        f"As a training begins, and over {epochs[-1]} epochs of a copy on this set, by the model's own optimizer."
+        if len(epochs) > 1
+        else "As a training begins."
+    )
+    columns = ("weights", "epochs", "numbers", "smallest", "largest")
+    return Told((words,), (table("The span of each variable", columns, ordered),), tuple(charts))
+
+
+def _distribution(found: Sequence[Histogram]) -> Chart:
+    """One variable: the share of its numbers in each bin, by the bins' middles."""
+    lines = []
+    for place in spread(len(found), 4):
+        one = found[place]
+        middles = (one.edges[:-1] + one.edges[1:]) / 2
+        lines.append(line(f"after {one.epoch} epochs", middles, one.counts / max(1, one.counts.sum())))
+    return Chart(found[0].path, "weight", "share of the weights", tuple(lines))
+
+
 def _shape(array: np.ndarray) -> str:
     return " × ".join(map(str, array.shape)) or "1"
 
@@ -348,4 +378,5 @@ _TOLD: Mapping[type, Callable[[Any, str], Told]] = {
     Slice: _slice,
     Symmetry: _symmetry,
     Trace: _trace,
+    tuple: _histograms,
 }

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 import numpy as np
+import pytest
 
 from kerasflow.explain import Evidence, diagnosis
+from kerasflow.explain.guessing import Guess, guess_of
 from kerasflow.explain.initial import LayerStatistics
-from kerasflow.explain.judgement import guess_of, not_judged
+from kerasflow.explain.judgement import not_judged
+
+TEN_CLASSES = Guess(float(np.log(10)), float(np.log(10)), "how frequent each class is")
 
 
 def rows(costs: Any, held_out: Any = ()) -> list[dict[str, float]]:
@@ -30,8 +35,8 @@ def test_a_curve_that_goes_up_and_down_has_too_high_a_rate() -> None:
 
 def test_a_first_epoch_dearer_than_guessing_has_too_high_a_rate_and_nothing_else_is_judged() -> None:
     thrown = rows([20, 12, 9, 7, 5, 3], held_out=[13, 20, 30, 40, 50, 58])
-    assert names(Evidence(thrown, guess=float(np.log(10)), ran_out=True)) == ["learning rate too high"]
-    assert names(Evidence(rows([3, 1.5, 1, 0.7, 0.5, 0.4]), guess=float(np.log(10)), ran_out=True)) == []
+    assert names(Evidence(thrown, guess=TEN_CLASSES, ran_out=True)) == ["learning rate too high"]
+    assert names(Evidence(rows([3, 1.5, 1, 0.7, 0.5, 0.4]), guess=TEN_CLASSES, ran_out=True)) == []
 
 
 def test_a_long_end_in_which_nothing_happens_is_a_plateau_if_nothing_stopped_it() -> None:
@@ -60,7 +65,31 @@ def test_hidden_units_saturate_and_an_output_is_sure() -> None:
     assert found.words == "90% of the values of hidden are where tanh is flat"
 
 
-def test_guessing_costs_the_entropy_of_the_classes() -> None:
+def test_a_curve_that_does_not_move_has_too_low_a_rate_unless_it_has_arrived() -> None:
+    still = rows([2.5 - 1e-6 * epoch for epoch in range(8)])
+    assert names(Evidence(still, guess=TEN_CLASSES, ran_out=True)) == ["learning rate too low", "underfitting"]
+    arrived = rows([2.303 - 1e-6 * epoch for epoch in range(8)])
+    assert names(Evidence(arrived, guess=TEN_CLASSES, ran_out=True)) == ["underfitting"]
+    known = rows([0.3 - 1e-6 * epoch for epoch in range(8)])
+    assert names(Evidence(known, guess=TEN_CLASSES, ran_out=True)) == []
+
+
+def test_guessing_costs_what_the_best_constant_answer_costs() -> None:
     y = np.repeat([0, 1, 2], [2, 1, 1])
-    assert guess_of("multiclass", y) == np.float64(1.5 * np.log(2))
-    assert guess_of("regression", y) is None
+    classes = guess_of("sparse_categorical_crossentropy", y)
+    assert classes is not None
+    assert (classes.cost, classes.silent) == (pytest.approx(1.5 * np.log(2)), pytest.approx(np.log(3)))
+    values = np.array([[1.0, 10.0], [2.0, 14.0], [6.0, 10.0], [3.0, 30.0]])
+    for loss, best in (("mean_squared_error", np.mean), ("mean_absolute_error", np.median)):
+        found = guess_of(loss, values)
+        assert found is not None
+        answers = np.broadcast_to(best(values, axis=0), values.shape)
+        assert found.cost == pytest.approx(float(np.mean(keras.losses.get(loss)(values, answers))))
+        assert found.silent == pytest.approx(float(np.mean(keras.losses.get(loss)(values, 0 * values))))
+    labels = np.array([[0, 1], [1, 1], [0, 1], [0, 0]])
+    found = guess_of("binary_crossentropy", labels)
+    assert found is not None
+    shares = np.broadcast_to(labels.mean(axis=0), labels.shape)
+    assert found.cost == pytest.approx(float(np.mean(keras.losses.binary_crossentropy(labels, shares))), rel=1e-5)
+    assert guess_of("huber", values) is None
+    assert guess_of("mean_squared_error", np.ones(4)) is None

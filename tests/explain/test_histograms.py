@@ -57,6 +57,18 @@ def test_a_training_leaves_those_of_step_0_and_of_each_epoch(model, fit) -> None
     assert not np.array_equal(found[0].edges, found[12].edges)
 
 
+def test_a_copy_is_trained_by_the_models_own_optimizer_and_the_model_stays(model) -> None:
+    before = model.get_weights()
+    found = kf.explain.histograms(model, X, Y, epochs=3)
+    for own, kept in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(own, kept)
+    assert [one.epoch for one in found] == [epoch for epoch in range(4) for _ in range(4)]
+    kf.fit(model, X, Y, batch_size=16, epochs=3, verbose=0)  # which is the whole set at once
+    for one, other in zip(found[12:], kf.explain.histograms(model), strict=True):
+        np.testing.assert_allclose(one.edges, other.edges, atol=1e-6)
+        assert one.counts.sum() == other.counts.sum()
+
+
 def test_they_go_on_where_a_training_goes_on(model, tmp_path) -> None:
     start = model.get_weights()
     whole, half, rest = (kf.explain.WeightHistograms() for _ in range(3))

@@ -35,7 +35,7 @@ class Reading:
     """One measurement.
 
     Attributes:
-        values: by quantity: `wall` and `cpu` in seconds (of all threads), `memory` in bytes.
+        values: by quantity: `wall` and `cpu` in seconds (of all threads), `memory` in bytes, `updates`, `cost`.
         engine: how kerasflow ran; empty for others.
     """
 
@@ -81,6 +81,13 @@ def per_call(contender: Contender, turn: int) -> Reading:
     started = _now()
     engine = fit(contender.epochs)
     return Reading(_elapsed(started, _now(), contender.epochs), engine)
+
+
+def counts(contender: Contender, turn: int) -> Reading:
+    """What a fit says of itself: updates and the best cost of a sweep, with another seed each turn."""
+    fit = contender.prepare(contender.job, turn)
+    engine = fit(contender.epochs)
+    return Reading(dict(fit.numbers), engine)  # type: ignore[attr-defined]
 
 
 def peak_memory(contender: Contender, turn: int) -> Reading:

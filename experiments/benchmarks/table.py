@@ -12,7 +12,12 @@ from rich.table import Table
 from rich.text import Text
 from summary import Line, Measured, Results, Spread
 
-_UNITS = {"wall": ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")), "memory": ((1e6, "MB"),)}
+_UNITS = {
+    "wall": ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")),
+    "memory": ((1e6, "MB"),),
+    "updates": ((1.0, "updates"),),
+    "cost": ((1.0, "nats"),),
+}
 _COLUMNS = ("against", "theirs", "ratio", "CPU", "reach", "aim", "target")
 _TEXTS = ("against", "target")  # the others are numbers
 

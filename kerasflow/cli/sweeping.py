@@ -20,14 +20,19 @@ TRIALS_AT_MOST = 5
 def show_study(found: Study, runs: Path) -> None:
     """The best trials, how the others ended, and what to do with the best one."""
     way = found.objectives[0][1]
-    finished = [trial for trial in found.trials if trial.values]
+    finished = [trial for trial in found.finalists or found.trials if trial.values]
     best = sorted(finished, key=lambda trial: trial.values[0], reverse=way == "max")[:TRIALS_AT_MOST]
     if len(found.objectives) > 1:
         best = list(found.best_trials)
-    table = Table(box=box.SIMPLE_HEAD, title=f"{found.spec.experiment}: {found.spec.name} sweep", title_justify="left")
-    table.add_column("trial", justify="right")
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        collapse_padding=True,
+        title=f"{found.spec.experiment}: {found.spec.name} sweep",
+        title_justify="left",
+    )
+    table.add_column("finalist" if found.finalists else "trial", justify="right")
     for name, _ in found.objectives:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     paths = list(dict.fromkeys(path for trial in best for path in trial.chosen))
     for path in paths:
         table.add_column(path.rpartition(".")[2], justify="right")
@@ -37,7 +42,7 @@ def show_study(found: Study, runs: Path) -> None:
         console.print(table)
     states = [trial.state for trial in found.trials]
     console.print(", ".join(f"{states.count(state)} {state}" for state in ("finished", "pruned", "failed")))
-    for trial in found.trials:
+    for trial in (*found.trials, *found.finalists):
         if trial.error:
             console.print(f"trial {trial.number} failed: {trial.error}", markup=False)
     if found.interrupted:

@@ -113,14 +113,15 @@ def _choices(given: Any, step: Any) -> list[Any]:
     if step is not None:
         raise ValueError("a choice has no step; leave it out")
     twice = next(
-        (value for index, value in enumerate(given) if any(_same(value, other) for other in given[:index])), ...
+        (value for index, value in enumerate(given) if any(same(value, other) for other in given[:index])), ...
     )
     if twice is not ...:
         raise ValueError(f"choice holds {short(twice)} twice")
     return list(given)
 
 
-def _same(one: Any, other: Any) -> bool:
+def same(one: Any, other: Any) -> bool:
+    """Whether two values of a choice are one: 1 is not true."""
     return type(one) is type(other) and bool(one == other)
 
 
@@ -170,6 +171,8 @@ class SweepSpec(Part):
             trial on; `hyperband` (Li et al. 2018, arXiv:1603.06560).
         repeats: runs of each trial, with the seeds `seed`, `seed + 1`, ...; the mean is what is judged. A pruner looks
             at the first.
+        finalists: of the trials, once all have ended, as many of the best that alone are repeated, each in a run of
+            its own; the best of their means is the best.
     """
 
     space: dict[str, RangeSpec] = Field(min_length=1)
@@ -179,6 +182,7 @@ class SweepSpec(Part):
     sampler: Literal["tpe", "cma_es", "random", "grid", "quasi_random"] = "tpe"
     pruner: Literal["none", "median", "hyperband"] = "none"
     repeats: Count = 1
+    finalists: Count | None = None
 
     @field_validator("space", mode="before")
     @classmethod
@@ -222,6 +226,8 @@ class SweepSpec(Part):
         if self.pruner != "none" and "/" in self.objective[0][0]:
             message = f"must be none: {self.objective[0][0]} is known after the last epoch alone, got {self.pruner!r}"
             found.append((("pruner",), message))
+        if self.finalists is not None:
+            found += _final(self)
         refuse(found or _circle(self.space))
         return self
 
@@ -259,6 +265,11 @@ class SweepSpec(Part):
         return found
 
     @property
+    def repeats_of_all(self) -> int:
+        """Runs of each trial that is no finalist."""
+        return 1 if self.finalists else self.repeats
+
+    @property
     def count(self) -> int | None:
         """Trials that there are to be; None where minutes alone decide."""
         if self.sampler != "grid":
@@ -280,7 +291,7 @@ def matches(value: Any, wanted: Any) -> bool:
     """Whether a value is the one wanted, or one of them; `adam` stands for it with any arguments."""
     several = wanted if isinstance(wanted, list | tuple) else [wanted]
     name = next(iter(value)) if isinstance(value, Mapping) and len(value) == 1 else value
-    return any(_same(one, value) or _same(one, name) for one in several)
+    return any(same(one, value) or same(one, name) for one in several)
 
 
 def _directed(given: Any) -> Iterator[tuple[str, str]]:
@@ -299,6 +310,18 @@ def _directed(given: Any) -> Iterator[tuple[str, str]]:
 
 def _way(name: str) -> str:
     return "max" if higher_is_better(name) else "min"
+
+
+def _final(sweep: SweepSpec) -> Found:
+    """What keeps finalists from being told."""
+    where = ("finalists",)
+    if sweep.repeats == 1:
+        return [(where, "are trained with several seeds: set repeats to 2 or more")]
+    if len(sweep.objective) > 1:
+        return [(where, "are the best by one objective, and there are two; leave it out")]
+    if sweep.sampler != "grid" and sweep.trials is None:
+        return [(where, "begin when all trials have ended: say how many by trials")]
+    return []
 
 
 def _condition(space: Mapping[str, RangeSpec], path: str, other: str, wanted: Any) -> Found:

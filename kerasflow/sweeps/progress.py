@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from kerasflow.spec.sweep import SweepSpec
-from kerasflow.sweeps.tickets import Tally
+from kerasflow.sweeps.sampling import SLOT
+from kerasflow.sweeps.tickets import Tally, ticket_of
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -21,19 +22,22 @@ def line(found: Tally, sweep: SweepSpec) -> str:
     """`12/60 trials, best val_loss 0.0731 (trial 9), 3 pruned, 1 failed`."""
     of = f"/{found.count}" if found.count is not None else ""
     parts = [f"{len(found.ended)}{of} trials"]
-    values = [(trial.values[0], trial) for trial in found.ended if trial.state.name == "COMPLETE"]
+    values = [(trial.values[0], trial) for trial in found.finalists or found.ended if trial.state.name == "COMPLETE"]
     name, way = sweep.objective[0]
     if values:
         value, best = (max if way == "max" else min)(values, key=lambda pair: pair[0])
-        parts.append(f"best {name} {value:.4g} (trial {best.user_attrs['slot'] + 1})")
+        kind, slot = ticket_of(best) or ("", 0)
+        parts.append(f"best {name} {value:.4g} ({'trial' if kind == SLOT else kind} {slot + 1})")
     parts += [f"{found.number(state)} {word}" for state, word in (("PRUNED", "pruned"), ("FAIL", "failed"))]
+    if sweep.finalists and len(found.ended) == found.count:
+        parts.insert(1, f"{len(found.finalists)}/{sweep.finalists} finalists")
     return ", ".join(parts)
 
 
 def seconds_left(found: Tally, done_before: int, began: float, now: float, until: float | None) -> float | None:
     """What is left by the trials of this call so far, and at most until the deadline; None while nothing tells."""
-    done = len(found.ended) - done_before
-    by_trials = (found.count - len(found.ended)) * (now - began) / done if found.count and done > 0 else None
+    done = found.done - done_before
+    by_trials = (found.wanted - found.done) * (now - began) / done if found.wanted and done > 0 else None
     known = [left for left in (by_trials, None if until is None else max(0.0, until - now)) if left is not None]
     return min(known, default=None)
 
@@ -48,19 +52,19 @@ def progress(verbose: Verbose, sweep: SweepSpec, until: float | None) -> Iterato
 
     def text(found: Tally) -> str:
         nonlocal before
-        before = len(found.ended) if before is None else before
+        before = found.done if before is None else before
         left = seconds_left(found, before, began, time.monotonic(), until)
         return line(found, sweep) + ("" if left is None else f", {_duration(left)} left")
 
     def on_terminal(bar: Progress, task: TaskID) -> Callable[[Tally], None]:
         return lambda found: bar.update(
-            task, description=text(found), completed=len(found.ended), total=found.count, refresh=True
+            task, description=text(found), completed=found.done, total=found.wanted, refresh=True
         )
 
     def as_lines(found: Tally) -> None:
         nonlocal shown
-        if level and len(found.ended) != shown:
-            shown = len(found.ended)
+        if level and found.done != shown:
+            shown = found.done
             print(text(found), file=sys.stderr, flush=True)  # noqa: T201
 
     if level != 1:

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 from kerasflow.errors import RunError
 from kerasflow.spec.experiment import ExperimentSpec
 from kerasflow.spec.sweep import Chosen
-from kerasflow.sweeps.sampling import SLOT
 from kerasflow.sweeps.space import chosen_of
-from kerasflow.sweeps.tickets import ERROR, tally
+from kerasflow.sweeps.tickets import ERROR, tally, ticket_of
 from kerasflow.sweeps.trial import RUNS
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ class Trial:
     """One trial.
 
     Attributes:
-        number: from 1.
+        number: from 1; of a finalist, of the trial that it repeats.
         state: `finished`, `pruned` or `failed`.
         chosen: its values by dotted path.
         values: of the objectives, in their order; of several seeds their means. Empty unless finished.
@@ -59,6 +58,7 @@ class Study:
         spec: of the sweep, with `sweep:`.
         folder: the sweep's own, in which `best.yaml` is.
         trials: those that have ended, by number.
+        finalists: the best of them, repeated with more seeds, by number; none where the spec wants none.
         interrupted: whether Ctrl-C ended it before it was whole.
         optuna: the study in Optuna's own form, for its tools.
     """
@@ -66,6 +66,7 @@ class Study:
     spec: ExperimentSpec
     folder: Path
     trials: tuple[Trial, ...]
+    finalists: tuple[Trial, ...]
     interrupted: bool
     optuna: Any
 
@@ -73,8 +74,9 @@ class Study:
     def of(cls, study: Any, spec: ExperimentSpec, folder: Path, interrupted: bool = False) -> Study:
         """What a study of Optuna's holds."""
         assert spec.sweep is not None
-        trials = tuple(_trial(trial, spec) for trial in tally(study, spec.sweep).ended)
-        return cls(spec, folder, trials, interrupted, study)
+        found = tally(study, spec.sweep)
+        trials, finalists = (tuple(_trial(one, spec) for one in ended) for ended in (found.ended, found.finalists))
+        return cls(spec, folder, trials, finalists, interrupted, study)
 
     @property
     def objectives(self) -> tuple[tuple[str, str], ...]:
@@ -84,8 +86,9 @@ class Study:
 
     @property
     def best_trials(self) -> tuple[Trial, ...]:
-        """The best trial; of two objectives those that no other is better than in both (the Pareto front)."""
-        ended = [trial for trial in self.trials if trial.state == "finished"]
+        """The best trial, of the finalists where there are any, by the mean over their seeds; of two objectives those
+        that no other is better than in both (the Pareto front)."""
+        ended = [trial for trial in self.finalists or self.trials if trial.state == "finished"]
         return tuple(one for one in ended if not any(self._better(other, one) for other in ended))[: self._at_most]
 
     @property
@@ -111,7 +114,8 @@ class Study:
         return self.spec.with_values(self.best_trial.chosen)
 
     def best_so_far(self) -> list[tuple[Trial, float]]:
-        """The finished trials in the order in which they ended, each with the best value (of the first objective)."""
+        """The finished trials in the order in which they ended, each with the best value (of the first objective) of
+        those so far; without finalists, whose means are no values of one training."""
         found: list[tuple[Trial, float]] = []
         way = self.objectives[0][1]
         for trial in sorted((one for one in self.trials if one.values), key=lambda one: one.ended):
@@ -120,7 +124,7 @@ class Study:
         return found
 
     def to_frame(self) -> pd.DataFrame:
-        """A row for each trial, by its number: state, objectives, values by path, seconds."""
+        """A row for each trial, by its number: state, objectives, a finalist's mean and std, values, seconds."""
         import pandas as pd
 
         return pd.DataFrame([dict(self._row(trial)) for trial in self.trials]).set_index("trial")
@@ -131,10 +135,14 @@ class Study:
 
     def _row(self, trial: Trial) -> Iterator[tuple[str, Any]]:
         yield from {"trial": trial.number, "state": trial.state}.items()
+        final = next((one for one in self.finalists if one.number == trial.number and one.values), None)
         for place, (name, _) in enumerate(self.objectives):
             yield name, trial.values[place] if trial.values else None
             if trial.stds:
                 yield f"{name}_std", trial.stds[place]
+            if self.finalists:
+                yield f"{name}_mean", final.values[place] if final else None
+                yield f"{name}_std", final.stds[place] if final else None
         yield from trial.chosen.items()
         yield from {"seconds": trial.seconds, "folder": trial.folder, "error": trial.error}.items()
 
@@ -156,7 +164,7 @@ def _trial(kept: Any, spec: ExperimentSpec) -> Trial:
     finished = kept.state.name == "COMPLETE"
     ended = kept.datetime_complete
     return Trial(
-        number=int(kept.user_attrs[SLOT]) + 1,
+        number=(ticket_of(kept) or ("", 0))[1] + 1,
         state=_STATES[kept.state.name],
         chosen=chosen_of(kept.params, spec.sweep),
         values=tuple(kept.values) if finished else (),

@@ -9,6 +9,8 @@ from kerasflow.sweeps.package import optuna
 
 SLOT = "slot"
 """A trial's attribute: its place among the trials that there are to be, from 0."""
+FINAL = "finalist"
+"""A trial's attribute: the slot of the trial that it repeats with more seeds."""
 
 
 def sampler(sweep: SweepSpec, seed: int) -> Any:
@@ -36,7 +38,8 @@ def sampler(sweep: SweepSpec, seed: int) -> Any:
 
         def before_trial(self, study: Any, trial: Any) -> None:
             if sweep.sampler != "quasi_random":  # all of whose points are of one sequence
-                self.inner = made((seed + 7919 * (1 + trial.user_attrs.get(SLOT, trial.number))) % 2**32)
+                slot = trial.user_attrs.get(SLOT, trial.user_attrs.get(FINAL, trial.number))
+                self.inner = made((seed + 7919 * (1 + slot)) % 2**32)
             self.inner.before_trial(study, trial)
 
         def infer_relative_search_space(self, study: Any, trial: Any) -> Any:

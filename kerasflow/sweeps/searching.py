@@ -14,8 +14,10 @@ from kerasflow.recording import recorded, store_for
 from kerasflow.secrecy import without_password
 from kerasflow.spec.experiment import ExperimentSpec, load_spec
 from kerasflow.sweeps.delivering import deliveries
+from kerasflow.sweeps.pictures import draw, importances
 from kerasflow.sweeps.progress import Verbose, progress
 from kerasflow.sweeps.result import Study
+from kerasflow.sweeps.space import slashed
 from kerasflow.sweeps.study import key_of, open_study, storage_in
 from kerasflow.tracking.folder import RunFolder, safe_name
 from kerasflow.tracking.journal_tracker import JournalTracker
@@ -162,8 +164,11 @@ def _ended(tracker: JournalTracker, study: Any, spec: ExperimentSpec) -> Iterato
     found = Study.of(study, spec, folder.directory)
     _tell(tracker, found)
     count = spec.sweep.count if spec.sweep else None
-    whole = count is None or len(found.trials) >= count
+    wanted = spec.sweep.finalists or 0 if spec.sweep else 0
+    best = min(wanted, sum(bool(trial.values) for trial in found.trials))
+    whole = count is None or (len(found.trials) >= count and len(found.finalists) >= best)
     reason = f"{len(found.trials)} of {count or len(found.trials)} trials have ended"
+    reason += f", {len(found.finalists)} of {best} finalists" if best else ""
     tracker.end("FINISHED" if whole else "KILLED")
     folder.set_status("FINISHED" if whole else "KILLED", reason)
 
@@ -189,6 +194,10 @@ def _tell(tracker: JournalTracker, found: Study) -> None:
         folder.write_text(BEST, found.best_spec.without_password().to_yaml())
         tracker.log_artifact(folder.path(BEST))
         tracker.set_tags({"best_trial": str(best_trial.number), "best_params": json.dumps(best_trial.chosen)})
+        shares = importances(found).items()
+        numbers |= {f"importance/{slashed(path).replace('/', '.')}": share for path, share in shares}  # one section
+        for key, picture in draw(found, folder).items():
+            tracker.log_image(key, picture, len(found.trials))
     folder.write_json("metrics.json", numbers)
     tracker.log_metrics(numbers, 0)
 

@@ -28,6 +28,11 @@ def params_of(chosen: Chosen, sweep: SweepSpec) -> dict[str, Any]:
     return {path: _label(v) if sweep.space[path].kind == "choice" else v for path, v in chosen.items()}
 
 
+def slashed(path: str) -> str:
+    """A dotted path as tracking stores have it: `model/layers/0/dense/units`."""
+    return path.replace("[", "/").replace("]", "").replace(".", "/")
+
+
 def _draw(trial: Any, path: str, one: RangeSpec) -> Any:
     if one.kind == "choice":
         return _value(one, trial.suggest_categorical(path, [_label(value) for value in one.choices]))

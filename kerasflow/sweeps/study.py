@@ -26,6 +26,7 @@ SECONDS_TO_BE_DEAD = 20
 SECONDS_TO_CONNECT = 5
 _WANTED, _KEY = "wanted", "key"
 _NOT_DECISIVE = ("experiment", "name", "track")
+_MAY_DIFFER = ("trials", "minutes", "finalists")
 _SHOWN = 3
 
 
@@ -72,9 +73,9 @@ def key_of(study: Any) -> str:
 
 
 def _wanted(spec: ExperimentSpec) -> dict[str, Any]:
-    """What must be the same for trials to belong to one sweep; there may be more of them."""
+    """What must be the same for trials to belong to one sweep; there may be more of them, and of finalists."""
     document = spec.to_document()
-    sweep = {key: value for key, value in document["sweep"].items() if key not in ("trials", "minutes")}
+    sweep = {key: value for key, value in document["sweep"].items() if key not in _MAY_DIFFER}
     return {key: value for key, value in document.items() if key not in _NOT_DECISIVE} | {"sweep": sweep}
 
 

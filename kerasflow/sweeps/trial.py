@@ -19,9 +19,9 @@ from kerasflow.spec.experiment import ExperimentSpec
 from kerasflow.spec.sweep import Chosen
 from kerasflow.sweeps.delivering import Deliveries
 from kerasflow.sweeps.package import optuna
-from kerasflow.sweeps.sampling import SLOT
-from kerasflow.sweeps.space import suggest
-from kerasflow.sweeps.tickets import ERROR, is_taken
+from kerasflow.sweeps.sampling import FINAL, SLOT
+from kerasflow.sweeps.space import slashed, suggest
+from kerasflow.sweeps.tickets import BEGUN, ERROR, Ticket, is_taken, tally, ticket_of
 from kerasflow.tracking.folder import RunFolder
 from kerasflow.tracking.journal_tracker import JournalTracker
 from kerasflow.tracking.record import params_of
@@ -70,11 +70,12 @@ class Objective:
         self._data: OrderedDict[str, Data] = OrderedDict()
 
     def __call__(self, trial: Any) -> tuple[float, ...]:
-        slot = self._slot(trial)
+        kind, slot = self._ticket(trial)
         chosen = suggest(trial, self.sweep)
-        folder = RunFolder.create(self.root, self.spec.experiment, f"{self.spec.name} trial {slot + 1}")
+        word = "finalist" if kind == FINAL else "trial"
+        folder = RunFolder.create(self.root, self.spec.experiment, f"{self.spec.name} {word} {slot + 1}")
         try:
-            return self._recorded(trial, slot, chosen, folder)
+            return self._recorded(trial, {word: str(slot + 1), "sweep": self.spec.name}, chosen, folder)
         except (optuna().TrialPruned, UnknownObjectiveError):
             raise
         except Exception as error:
@@ -86,20 +87,20 @@ class Objective:
         finally:
             self.deliveries.put(folder)
 
-    def _slot(self, trial: Any) -> int:
-        if SLOT not in trial.user_attrs and self.sweep.count is None:
+    def _ticket(self, trial: Any) -> Ticket:
+        trial.set_user_attr(BEGUN, True)
+        if ticket_of(trial) is None and self.sweep.count is None:
             trial.set_user_attr(SLOT, trial.number)
-        slot = trial.user_attrs.get(SLOT)
-        if slot is None or is_taken(trial.study, trial, slot):
+        ticket = ticket_of(trial)
+        if ticket is None or is_taken(trial.study, trial, ticket):
             raise NotMineError
-        return int(slot)
+        return ticket
 
-    def _recorded(self, trial: Any, slot: int, chosen: Chosen, folder: RunFolder) -> tuple[float, ...]:
+    def _recorded(self, trial: Any, tags: dict[str, str], chosen: Chosen, folder: RunFolder) -> tuple[float, ...]:
         """The trial's own run: of one seed its training, of several their mean, with a run for each below it."""
         tracker = JournalTracker(folder)
         with closing(folder.journal), folder.locked(), truthful_status(tracker):
-            values = {path.replace("[", "/").replace("]", "").replace(".", "/"): v for path, v in chosen.items()}
-            tags = {"trial": str(slot + 1), "sweep": self.spec.name}
+            values = {slashed(path): value for path, value in chosen.items()}
             name = folder.status.name
             try:
                 spec = self.spec.with_values(chosen)
@@ -109,10 +110,12 @@ class Objective:
             params = params_of(spec.to_document()) | params_of(values)
             tracker.start(spec.experiment, name, params, tags | {"spec_hash": spec.content_hash()}, self.parent)
             folder.write_text("spec.yaml", spec.without_password().to_yaml())
-            reason, seeds = "", []
+            reason, seeds = "", self._known(trial)
+            repeats = self.sweep.repeats if seeds else self.sweep.repeats_of_all
             try:
-                seeds.append(self._seed(spec, 0, tracker, self._watch(trial)))
-                seeds += [self._seed(spec, more, tracker, lambda row: None) for more in range(1, self.sweep.repeats)]
+                for more in range(len(seeds), repeats):
+                    watch = self._silent if more else self._watch(trial)
+                    seeds.append(self._trained_with(spec, more, tracker, watch, None if repeats == 1 else values))
             except Pruned as pruned:
                 reason = str(pruned)
             numbers = _mean(seeds)
@@ -126,9 +129,24 @@ class Objective:
             raise optuna().TrialPruned(reason)
         return tuple(numbers[name] for name, _ in self.sweep.objective)
 
-    def _seed(self, spec: ExperimentSpec, more: int, trial: JournalTracker, watch: Callable[[Row], None]) -> Numbers:
-        """A training with one of the trial's seeds; in a run of its own if there are several."""
-        if self.sweep.repeats == 1:
+    def _known(self, trial: Any) -> list[Numbers]:
+        """What the first seed came to, if the trial is a finalist: the trial that it repeats has trained with it."""
+        kind, slot = ticket_of(trial) or (SLOT, 0)
+        if kind == SLOT:
+            return []
+        first = next(one for one in tally(trial.study, self.sweep).ended if one.user_attrs[SLOT] == slot)
+        return list(first.user_attrs[RUNS]["seeds"])
+
+    def _trained_with(
+        self,
+        spec: ExperimentSpec,
+        more: int,
+        trial: JournalTracker,
+        watch: Callable[[Row], None],
+        values: dict[str, Any] | None,
+    ) -> Numbers:
+        """A training with one of the trial's seeds; in a run of its own, with these values, if there are several."""
+        if values is None:
             return self._trained(spec, trial, watch)
         seeded = spec.model_copy(update={"seed": spec.seed + more})
         folder = RunFolder.create(self.root, spec.experiment, f"{trial.folder.status.name} seed {seeded.seed}")
@@ -136,7 +154,7 @@ class Objective:
         try:
             with closing(folder.journal), folder.locked(), truthful_status(tracker):
                 tags = {"spec_hash": seeded.content_hash(), "sweep": self.spec.name}
-                params = params_of(seeded.to_document())
+                params = params_of(seeded.to_document()) | params_of(values)
                 tracker.start(spec.experiment, folder.status.name, params, tags, trial.run_id)
                 reason = ""
                 try:
@@ -200,10 +218,14 @@ class Objective:
             if "/" not in name and name not in row:
                 raise _unknown(name, list(row))
 
+    @staticmethod
+    def _silent(row: Row) -> None:
+        """Seeds after the first: nobody looks at their epochs."""
+
     def _watch(self, trial: Any) -> Callable[[Row], None]:
         """What tells the pruner of each epoch, and asks it."""
         if self.sweep.pruner == "none":
-            return lambda row: None
+            return self._silent
         name = self.sweep.objective[0][0]
 
         def look(row: Row) -> None:

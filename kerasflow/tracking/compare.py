@@ -37,6 +37,7 @@ class ComparedRun:
         params: what was wanted, flat.
         metrics: those that it ended with, by name: its last epoch's, and what was measured of the whole.
         rows: its history, one dict an epoch.
+        key, parent: names it, and the run that it is a part of.
     """
 
     label: str
@@ -48,6 +49,8 @@ class ComparedRun:
     params: dict[str, Any]
     metrics: dict[str, float]
     rows: list[dict[str, Any]] = field(repr=False)
+    key: str = ""
+    parent: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,11 +61,13 @@ class Comparison:
         runs: oldest first.
         differing: names of the params that are not the same in all runs, in the spec's order.
         metrics: names of the metrics that any run has; tests first, then validation, then the rest.
+        wholes: runs that have others as their parts, such as sweeps: these are compared, and they are not.
     """
 
     runs: tuple[ComparedRun, ...]
     differing: tuple[str, ...]
     metrics: tuple[str, ...]
+    wholes: tuple[ComparedRun, ...] = ()
 
     def best(self, metric: str) -> ComparedRun | None:
         """The run with the best finite value of a metric: the largest of an accuracy or its kin, else the smallest.
@@ -138,8 +143,10 @@ def compare(folders: Sequence[RunFolder]) -> Comparison:
     if not folders:
         raise RunError("there is no run to compare")
     names = Counter(folder.status.name for folder in folders)
-    runs = tuple(_read(folder, names[folder.status.name] > 1) for folder in folders)
-    return Comparison(runs, _differing(runs), _metric_names(runs))
+    found = [_read(folder, names[folder.status.name] > 1) for folder in folders]
+    parents = {run.parent for run in found if run.parent}
+    runs = tuple(run for run in found if run.key not in parents)
+    return Comparison(runs, _differing(runs), _metric_names(runs), tuple(run for run in found if run.key in parents))
 
 
 def short_names(paths: Sequence[str]) -> list[str]:
@@ -164,13 +171,17 @@ def _read(folder: RunFolder, shared_name: bool) -> ComparedRun:
         params=told.params,
         metrics=told.metrics,
         rows=told.rows,
+        key=told.key,
+        parent=told.parent,
     )
 
 
 def _differing(runs: Sequence[ComparedRun]) -> tuple[str, ...]:
     names = list(dict.fromkeys(name for run in runs for name in run.params))
     missing = object()
-    return tuple(name for name in names if len({run.params.get(name, missing) for run in runs}) > 1)
+    differ = [name for name in names if len({run.params.get(name, missing) for run in runs}) > 1]
+    # Of a sweep, model/layers says in one text what model/layers/0/dense/units and its like say each by itself.
+    return tuple(name for name in differ if not any(other.startswith(f"{name}/") for other in differ))
 
 
 def _metric_names(runs: Sequence[ComparedRun]) -> tuple[str, ...]:

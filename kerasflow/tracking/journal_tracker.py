@@ -100,11 +100,14 @@ class Told:
     """What a journal says of its run, as it stands.
 
     Attributes:
+        key, parent: names it, and the run that it is a part of; empty of one that is none.
         params, tags: flat.
         metrics: each one's last value, by the name under which it is tracked.
         rows: the history's epochs; of those that a resumed run computed again, the last ones.
     """
 
+    key: str = ""
+    parent: str = ""
     params: dict[str, Any] = field(default_factory=dict)
     tags: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
@@ -120,7 +123,7 @@ def told_by(folder: RunFolder) -> Told:
     told = Told()
     for event in folder.journal.read():
         if event.kind == "start":
-            told.params = event.facts["params"]
+            told.params, told.key, told.parent = (event.facts[name] for name in ("params", "key", "parent"))
         if event.kind in ("start", "set_tags"):
             told.tags |= event.facts["tags"]
         elif event.kind in _DIGESTED:

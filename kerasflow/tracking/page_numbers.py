@@ -11,6 +11,8 @@ from kerasflow.tracking.compare import BESIDE, ComparedRun, Comparison, short_na
 from kerasflow.tracking.effects import SEEDS, in_order
 from kerasflow.tracking.record import metrics_of
 
+_SHARE = "importance/"
+
 
 def page_numbers(found: Comparison, metric: str = "") -> dict[str, Any]:
     """What a page needs to draw, filter and group runs.
@@ -20,7 +22,8 @@ def page_numbers(found: Comparison, metric: str = "") -> dict[str, Any]:
 
     Returns:
         `metric`; `metrics`, outcomes alone, each with whether `higher` is better; `params`, those that differ, each
-        with its `short` name, whether it is a `seed`, and its `values` in order; `curves`, their names; and `runs`,
+        with its `short` name, whether it is a `seed`, and its `values` in order; `curves`, their names; `importance`,
+        what sweeps found of their hyperparameters, each with a `label` and `shares`; and `runs`,
         each with `params` and `metrics` by place, and `epochs` with a list a curve. What is not finite is None in a
         curve and a word among the metrics.
 
@@ -38,6 +41,7 @@ def page_numbers(found: Comparison, metric: str = "") -> dict[str, Any]:
             for name, short in zip(found.differing, short_names(found.differing), strict=True)
         ],
         "curves": list(columns),
+        "importance": [said for run in found.wholes if (said := _importance(run))["shares"]],
         "runs": [
             {
                 "label": run.label,
@@ -51,6 +55,13 @@ def page_numbers(found: Comparison, metric: str = "") -> dict[str, Any]:
             for run in found.runs
         ],
     }
+
+
+def _importance(run: ComparedRun) -> dict[str, Any]:
+    """What a sweep has said of its hyperparameters."""
+    shares = {name.removeprefix(_SHARE): value for name, value in run.metrics.items() if name.startswith(_SHARE)}
+    named = zip(short_names([name.replace(".", "/") for name in shares]), shares.values(), strict=True)
+    return {"label": run.label, "shares": [{"short": short, "share": share} for short, share in named]}
 
 
 def _values(runs: Sequence[ComparedRun], name: str) -> list[Any]:

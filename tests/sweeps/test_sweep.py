@@ -9,10 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from mlflow import MlflowClient
 
 import kerasflow as kf
+from kerasflow.sweeps import tickets
 from kerasflow.sweeps.result import Study
 from kerasflow.tracking.folder import RunFolder, every_run
 
@@ -67,6 +69,43 @@ def test_it_goes_on_where_it_was_and_draws_what_it_would_have_drawn(spec: Spec, 
     runs = len(every_run(tmp_path / "parts"))
     assert swept(spec(), tmp_path / "parts", 4).trials == both.trials
     assert len(every_run(tmp_path / "parts")) == runs == 5
+
+
+def test_the_best_are_trained_with_more_seeds_and_judged_by_their_means(spec: Spec, tmp_path: Path) -> None:
+    study = swept(spec(trials=4, repeats=3, finalists=2), tmp_path)
+    assert [len(trial.seeds) for trial in study.trials] == [1] * 4
+    best_two = sorted(study.trials, key=lambda trial: trial.values[0])[:2]
+    assert [one.number for one in study.finalists] == sorted(trial.number for trial in best_two)
+    for one in study.finalists:
+        trial = study.trials[one.number - 1]
+        assert one.chosen == trial.chosen
+        values = [seed["val_loss"] for seed in one.seeds]
+        assert values[0] == trial.values[0]  # which is not trained again
+        assert one.values[0] == pytest.approx(np.mean(values))
+        assert one.stds[0] == pytest.approx(np.std(values, ddof=1))
+    assert study.best_trial == min(study.finalists, key=lambda one: one.values[0])
+    again = kf.run(study.best_spec, root=tmp_path / "again", verbose=0)
+    assert again.history.rows[-1]["val_loss"] == study.best_trial.seeds[0]["val_loss"]
+    other_seed = study.best_spec.model_copy(update={"seed": study.best_spec.seed + 2})
+    assert (
+        kf.run(other_seed, root=tmp_path / "again", verbose=0).history.rows[-1]["val_loss"]
+        == (study.best_trial.seeds[2]["val_loss"])
+    )
+    frame = study.to_frame()
+    assert int(frame["val_loss_mean"].notna().sum()) == 2
+    runs = len(every_run(tmp_path))
+    assert swept(spec(trials=4, repeats=3, finalists=2), tmp_path).finalists == study.finalists
+    assert len(every_run(tmp_path)) == runs
+
+
+def test_a_ticket_whose_worker_died_before_its_first_sign_of_life_is_run(
+    spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = swept(spec(), tmp_path, 1)
+    tickets.look(study.optuna, kf.load_spec(spec(trials=3)).sweep)
+    study.optuna.ask()  # drawn, and nobody is there
+    monkeypatch.setattr(tickets, "SECONDS_TO_BEGIN", 0)
+    assert [trial.number for trial in swept(spec(), tmp_path, 3).trials] == [1, 2, 3]
 
 
 def test_another_space_in_the_same_storage_is_refused_with_what_differs(spec: Spec, tmp_path: Path) -> None:

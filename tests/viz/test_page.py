@@ -96,10 +96,11 @@ def test_a_request_that_were_made_would_be_seen_and_refused(page: Page) -> None:
 @pytest.mark.browser
 def test_a_screen_reader_finds_its_way(page: Page) -> None:
     assert page.evaluate("document.title") == "rates <of> learning: runs compared"
-    headings = page.evaluate("[...document.querySelectorAll('h1, h2')].map(one => one.tagName + ' ' + one.innerText)")
+    visible = "[...document.querySelectorAll('h1, h2')].filter(one => one.checkVisibility())"
+    headings = page.evaluate(f"{visible}.map(one => one.tagName + ' ' + one.innerText)")
     assert headings == [
         "H1 rates <of> learning: runs compared", "H2 Filter", "H2 Curves by epoch",
-        "H2 What each hyperparameter does", "H2 Runs",
+        "H2 What each hyperparameter does", "H2 All values at once", "H2 One run after the other", "H2 Runs",
     ]  # fmt: skip
     unnamed = "[...document.querySelectorAll('input, select')].filter(one => !one.labels.length && !one.ariaLabel)"
     assert page.evaluate(f"{unnamed}.length") == 0
@@ -165,6 +166,43 @@ def test_another_metric_is_judged_and_another_column_drawn(page: Page) -> None:
     _choose(page, "#colour", "2")
     names = page.evaluate("[...document.querySelectorAll('#curves .legendtext')].map(one => one.textContent)")
     assert names == ["0.01", "0.1", "1"]
+
+
+@pytest.mark.browser
+def test_the_best_so_far_and_every_value_of_a_run_are_drawn(page: Page, found: Comparison) -> None:
+    metric = page.evaluate("data.metrics.findIndex(one => one.name === 'val/loss')")
+    _choose(page, "#metric", str(metric))
+    shown = [run.metrics["val/loss"] for run in found.runs if math.isfinite(run.metrics["val/loss"])]
+    history = "document.getElementById('history').data"
+    assert page.evaluate(f"{history}[0].y") == pytest.approx(shown)
+    assert page.evaluate(f"{history}[1].y") == pytest.approx([min(shown[: end + 1]) for end in range(len(shown))])
+    together = "document.getElementById('together').data"
+    assert page.evaluate(f"{together}.length") == len(shown)
+    last = page.evaluate(f"(({{ y, line }}) => [y.length, y.at(-1), line.width])({together}.at(-1))")
+    assert last == [len(found.differing) + 1, 0, 4]  # the best is the lowest, and the widest
+    page.evaluate("document.getElementById('text').value = 'seed 0'")
+    page.evaluate("update()")
+    assert page.evaluate(f"{together}.length") == 3
+
+
+@pytest.mark.browser
+def test_what_a_sweep_found_of_importance_is_drawn_and_the_sweep_is_no_run(browser: Page, tmp_path: Path) -> None:
+    whole = RunFolder.create(tmp_path, "swept", "sweep")
+    JournalTracker(whole).start("swept", "sweep", {}, {})
+    JournalTracker(whole).log_metrics({"importance/train.rate": 0.75, "importance/model.units": 0.25}, 0)
+    for rate in (0.1, 0.2):
+        part = RunFolder.create(tmp_path, "swept", f"trial {rate}")
+        tracker = JournalTracker(part)
+        tracker.start("swept", f"trial {rate}", {"train/rate": rate}, {}, whole.directory.name)
+        tracker.epoch({"epoch": 1, "loss": rate, "val_loss": rate})
+    found = kf.compare("swept", root=tmp_path)
+    assert [run.name for run in found.runs] == ["trial 0.1", "trial 0.2"]
+    assert [run.name for run in found.wholes] == ["sweep"]
+    file = write_page(found, "swept", tmp_path / "page.html")
+    browser.visit(file.as_uri(), ["2 of 2 runs shown", "What mattered"], tmp_path / "page.png")
+    assert browser.evaluate("document.getElementById('importance-0').data[0].y") == ["units", "rate"]
+    assert browser.evaluate("document.getElementById('importance-0').data[0].x") == [0.25, 0.75]
+    assert browser.complaints() == []
 
 
 @pytest.mark.browser

@@ -142,3 +142,97 @@ function drawEffect(element, runs, param, metric, range) {
     yaxis: { ...AXIS, title: { text: literal(data.metrics[metric].name) }, range },
   }, { ...CONFIG, displayModeBar: false });
 }
+
+/** The metric of each run in the order in which they began, and the best so far. */
+function drawHistory(element, runs, metric) {
+  const { name, higher } = data.metrics[metric];
+  const having = runs.filter((run) => isNumber(run.metrics[metric]));
+  const values = having.map((run) => run.metrics[metric]);
+  const places = having.map((run) => data.runs.indexOf(run) + 1);
+  const best = [];
+  for (const value of values) {
+    const before = best.length ? best[best.length - 1] : value;
+    best.push(higher ? Math.max(before, value) : Math.min(before, value));
+  }
+  const traces = [
+    {
+      type: "scatter", mode: "markers", x: places, y: values, name: "runs", marker: { color: data.colours[0], size: 7 },
+      text: having.map((run) => literal(run.label) + told(run).join("")),
+      hovertemplate: `%{text}<br>${literal(name)}: <b>%{y:.4g}</b><extra></extra>`,
+    },
+    {
+      type: "scatter", mode: "lines", x: places, y: best, name: "best so far", line: { color: data.colours[1], shape: "hv" },
+      hovertemplate: "best so far: <b>%{y:.4g}</b><extra></extra>",
+    },
+  ];
+  return Plotly.react(element, traces, {
+    ...LAYOUT,
+    showlegend: true,
+    xaxis: { ...AXIS, title: { text: "runs, in the order in which they began" }, tickformat: "d" },
+    yaxis: {
+      ...AXIS, title: { text: literal(name) }, ...(isWide(values) ? { type: "log", tickformat: "~g" } : {}),
+    },
+  }, { ...CONFIG, displayModeBar: false });
+}
+
+/** An axis of parallel coordinates: where a value lies on it, 0 to 1, and what is written beside it. */
+function coordinate(name, every) {
+  const numbers = every.filter(isNumber);
+  const numeric = numbers.length === every.length && every.length > 2;
+  if (!numeric) {
+    const last = Math.max(1, every.length - 1);
+    const ticks = every.length > VALUES_AT_MOST ? [] : every.map((value, place) => [place / last, shown(value)]);
+    return { name, of: (value) => every.indexOf(value) / last, ticks };
+  }
+  const scale = isWide(numbers) ? Math.log10 : (value) => value;
+  const sorted = [...numbers].sort((a, b) => a - b);
+  const [low, high] = [sorted[0], sorted[sorted.length - 1]];
+  const of = (value) => (scale(value) - scale(low)) / (scale(high) - scale(low) || 1);
+  return { name, of, ticks: [low, high].map((value) => [of(value), shown(value)]) };
+}
+
+/** Each run as a line through its values, coloured by how well it did; the best one wide and on top. */
+function drawTogether(element, runs, metric) {
+  const { name, higher } = data.metrics[metric];
+  const having = runs.filter((run) => isNumber(run.metrics[metric]));
+  having.sort((a, b) => (higher ? 1 : -1) * (a.metrics[metric] - b.metrics[metric])); // the best comes last
+  const axes = data.params.map((param) => coordinate(param.short, param.values));
+  const own = coordinate(name, [...new Set(having.map((run) => run.metrics[metric]))]);
+  const through = (run) => [...run.params.map((value, place) => axes[place].of(value)), own.of(run.metrics[metric])];
+  const lines = having.map((run, place) => {
+    const first = place === having.length - 1;
+    const step = Math.floor(((having.length - 1 - place) * (data.steps.length - 1)) / Math.max(1, having.length - 1));
+    return {
+      type: "scatter", mode: "lines", x: [...axes.keys(), axes.length], y: through(run), showlegend: false,
+      line: { color: first ? data.colours[1] : data.steps[step], width: first ? 4 : 1.5 }, opacity: first ? 1 : 0.7,
+      text: Array(axes.length + 1).fill(literal(run.label) + told(run).join("")),
+      hovertemplate: `%{text}<br>${literal(name)}: <b>${shown(run.metrics[metric])}</b><extra></extra>`,
+    };
+  });
+  const beside = [...axes, own].flatMap(({ ticks }, place) => ticks.map(([y, text]) => ({
+    x: place, y, text: literal(short(text, 18)), showarrow: false, xanchor: "left", xshift: 5, bgcolor: "#ffffffcc",
+  })));
+  return Plotly.react(element, lines, {
+    ...LAYOUT,
+    annotations: beside,
+    shapes: [...axes, own].map((_, place) => ({
+      type: "line", x0: place, x1: place, y0: 0, y1: 1, line: { color: GREY, width: 1 }, layer: "below",
+    })),
+    xaxis: {
+      ...AXIS, showgrid: false, range: [-0.2, axes.length + 0.5], tickvals: [...axes.keys(), axes.length],
+      ticktext: [...axes, own].map((axis) => literal(short(axis.name, 22))),
+    },
+    yaxis: { visible: false, range: [-0.06, 1.06], fixedrange: true },
+  }, { ...CONFIG, displayModeBar: false });
+}
+
+function drawImportance(element, { shares }) {
+  const ordered = [...shares].sort((a, b) => a.share - b.share);
+  return Plotly.react(element, [{
+    type: "bar", orientation: "h", x: ordered.map(({ share }) => share), y: ordered.map(({ short: name }) => literal(name)),
+    text: ordered.map(({ share }) => share.toFixed(2)), textposition: "auto", marker: { color: data.colours[0] },
+    hovertemplate: "%{y}: <b>%{x:.3f}</b><extra></extra>",
+  }], {
+    ...LAYOUT, xaxis: { ...AXIS, title: { text: "share of the spread" } }, yaxis: { ...AXIS },
+  }, { ...CONFIG, displayModeBar: false });
+}

@@ -141,6 +141,8 @@ function update() {
   if (data.curves.length) drawCurves(at("curves"), runs, Number(at("curve").value), colour, at("log").checked);
   if (!data.metrics.length) return;
   tableOfLevels(runs, metric);
+  drawTogether(at("together"), runs, metric);
+  drawHistory(at("history"), runs, metric);
   const range = rangeOf(runs, metric);
   for (const param of seedless) drawEffect(at(`effect-${param}`), runs, param, metric, range);
 }
@@ -179,6 +181,15 @@ function begin() {
     figure.append(element("div", "", { id: `effect-${param}`, class: "chart", role: "img", "aria-label": label }));
     at("effects").append(figure);
   }
+  at("mattered").hidden = !data.importance.length;
+  data.importance.forEach((one, place) => {
+    const figure = element("figure");
+    figure.append(element("figcaption", one.label));
+    figure.append(element("div", "", { id: `importance-${place}`, class: "chart", role: "img",
+      "aria-label": `Importance of the hyperparameters of ${one.label}` }));
+    at("importance").append(figure);
+    drawImportance(at(`importance-${place}`), one);
+  });
   at("filter").addEventListener("submit", (event) => event.preventDefault());
   at("filter").addEventListener("input", update);
   at("filter").addEventListener("reset", () => setTimeout(update));

@@ -1,0 +1,108 @@
+"""A sweep in pictures, and which of its hyperparameters mattered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kerasflow.spec.document import clip
+from kerasflow.spec.faults import short as short_text
+from kerasflow.spec.sweep import same
+from kerasflow.sweeps.package import optuna
+from kerasflow.sweeps.tickets import tally
+from kerasflow.tracking.compare import short_names
+
+if TYPE_CHECKING:
+    from kerasflow.spec.sweep import RangeSpec
+    from kerasflow.sweeps.result import Study
+    from kerasflow.tracking.folder import RunFolder
+
+ENOUGH = 6
+"""Finished trials from which on something is said of importance."""
+
+
+def importances(found: Study) -> dict[str, float]:
+    """How much of the objective's spread each hyperparameter explains, by its path, the largest first; they sum to 1.
+
+    By Optuna's functional analysis of variance (Hutter, Hoos & Leyton-Brown 2014) over the finished trials, of those
+    that every finished trial has. Empty where fewer than six have finished, or all came to the same.
+    """
+    package, sweep = optuna(), found.spec.sweep
+    assert sweep is not None
+    finished = [trial for trial in tally(found.optuna, sweep).ended if trial.state.name == "COMPLETE"]
+    if len(finished) < ENOUGH or len({trial.values[0] for trial in finished}) == 1:
+        return {}
+    these = package.create_study(directions=found.optuna.directions)  # without what was begun twice, and finalists
+    these.add_trials(finished)
+    evaluator = package.importance.FanovaImportanceEvaluator(seed=0)
+    shares = package.importance.get_param_importances(these, evaluator=evaluator, target=lambda one: one.values[0])
+    return {path: float(share) for path, share in shares.items()}
+
+
+def draw(found: Study, folder: RunFolder) -> dict[str, Path]:
+    """Draws what there is to see of a sweep, and gives the files by their key, which is the same for every sweep.
+
+    Raises:
+        RunError: they cannot be written.
+    """
+    from kerasflow.viz.style import save
+
+    files = {}
+    for key, figure in _figures(found):
+        name = f"figures/{key}.png"
+        with folder.writing(name) as path:
+            save(figure, path)
+        files[key] = folder.path(name)
+    return files
+
+
+def _figures(found: Study) -> Iterator[tuple[str, Any]]:
+    from kerasflow.viz import sweeps as viz
+
+    sweep = found.spec.sweep
+    if sweep is None or not any(trial.values for trial in found.trials):
+        return
+    objective, direction = found.objectives[0]
+    short = dict(zip(sweep.space, short_names([path.replace(".", "/") for path in sweep.space]), strict=True))
+    title = f"{found.spec.experiment}: {found.spec.name} sweep"
+    in_order = sorted(found.trials, key=lambda trial: trial.ended)
+    labels = {path: _labels(one) for path, one in sweep.space.items()}
+
+    def told(path: str, value: Any) -> Any:
+        choices = sweep.space[path].choices
+        return labels[path][next(i for i, one in enumerate(choices) if same(one, value))] if choices else value
+
+    tried = [
+        viz.Tried(
+            trial.number,
+            trial.state,
+            {short[path]: told(path, value) for path, value in trial.chosen.items()},
+            trial.values[0] if trial.values else None,
+            trial.reported,
+        )
+        for trial in in_order
+    ]
+    searched = [path for path in sweep.space if any(path in trial.chosen for trial in found.trials)]
+    scales = [viz.Scale(short[path], sweep.space[path].kind == "log", labels[path]) for path in searched]
+    yield "history", viz.history(tried, objective, direction, title=title)
+    yield "slices", viz.slices(tried, scales, objective, direction, title=title)
+    yield "parallel_coordinates", viz.parallel_coordinates(tried, scales, objective, direction, title=title)
+    if any(one.reported for one in tried):
+        yield "pruned_curves", viz.pruned_curves(tried, objective, direction, title=title)
+    if shares := importances(found):
+        remark = f"functional analysis of variance over {sum(one.value is not None for one in tried)} finished trials"
+        named = {short[path]: share for path, share in shares.items()}
+        yield "importance", viz.importance(named, objective, remark, title=title)
+    if len(found.objectives) > 1:
+        names = (found.objectives[0][0], found.objectives[1][0])
+        both = [(trial.values[0], trial.values[1]) for trial in found.trials if trial.values]
+        best = [(trial.values[0], trial.values[1]) for trial in found.best_trials]
+        yield "front", viz.front(both, best, names, title=title)
+
+
+def _labels(one: RangeSpec) -> tuple[str, ...]:
+    """What the axis says of each choice: a name without its arguments where that tells them apart."""
+    names = [next(iter(value)) if isinstance(value, Mapping) and len(value) == 1 else value for value in one.choices]
+    words = tuple(str(name) for name in names)
+    return words if len(set(words)) == len(words) else tuple(clip(short_text(value), 24) for value in one.choices)

@@ -1,0 +1,294 @@
+"""A sweep's trials: how the best came about, which values did well, which mattered, and who ended early."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from kerasflow.viz.style import COLOURS, GREY, INK, PALE, new_figure, note, styled
+
+_COLUMNS = 3
+_WIDE_SPAN = 20.0
+_TICKS_AT_MOST = 8
+_OUTLIER = 3.0
+"""Times the middle value's distance from the best, beyond which a value no longer moves an axis or a colour."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One trial.
+
+    Attributes:
+        number: from 1.
+        state: `finished`, `pruned` or `failed`.
+        chosen: its values by the names that the axes bear.
+        value: of the objective; None unless finished.
+        reported: the objective by epochs, of a sweep with a pruner.
+    """
+
+    number: int
+    state: str
+    chosen: Mapping[str, Any]
+    value: float | None = None
+    reported: Mapping[int, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How an axis spreads a hyperparameter.
+
+    Attributes:
+        name: of the axis.
+        log: whether by logarithms.
+        choices: the values in order, of what is no range of numbers.
+    """
+
+    name: str
+    log: bool = False
+    choices: tuple[Any, ...] = ()
+
+    def position(self, value: Any) -> float:
+        """Where a value lies on the axis of a plot."""
+        if not self.choices:
+            return float(value)
+        return float(next(i for i, one in enumerate(self.choices) if type(one) is type(value) and one == value))
+
+
+@styled
+def history(tried: Sequence[Tried], objective: str, direction: str, *, title: str = "Trials") -> Figure:
+    """The objective of each finished trial in the order given, the best so far as a line, those pruned below.
+
+    Args:
+        direction: `min` or `max`.
+    """
+    figure = new_figure(8.4, 4.6)
+    axes = figure.subplots()
+    axes.set_title(title, fontsize=14, pad=14)
+    finished = [(place, one.value) for place, one in enumerate(tried, 1) if one.value is not None]
+    better = np.minimum if direction == "min" else np.maximum
+    if finished:
+        places, values = zip(*finished, strict=True)
+        axes.plot(places, values, "o", ms=6, color=COLOURS[0], label="finished")
+        steps, best = [*places, len(tried)], better.accumulate([*values, values[-1]])
+        axes.step(steps, best, where="post", color=COLOURS[1], label=f"best so far: {best[-1]:.4g}")
+        _objective_axis(axes, "y", objective, [float(value) for value in values], direction)
+    low = axes.get_ylim()[1 if direction == "min" else 0]
+    for state, mark in (("pruned", "x"), ("failed", "v")):
+        ended = [place for place, one in enumerate(tried, 1) if one.state == state]
+        if ended:
+            label = f"{state}: {len(ended)}"
+            axes.plot(ended, [low] * len(ended), mark, ms=6, color=GREY, clip_on=False, label=label)
+    axes.set_xlabel("trials that have ended")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0))
+    return figure
+
+
+@styled
+def pruned_curves(tried: Sequence[Tried], objective: str, direction: str, *, title: str = "Trials by epoch") -> Figure:
+    """What the pruner saw: the objective by epochs, the trials that it ended in grey up to their last epoch.
+
+    Args:
+        direction: `min` or `max`.
+    """
+    figure = new_figure(8.4, 4.8)
+    axes = figure.subplots()
+    axes.set_title(title, fontsize=14)
+    best = _best(tried, direction)
+    for one in sorted(tried, key=lambda one: (one.state == "finished", one is best)):
+        epochs, values = list(one.reported), list(one.reported.values())
+        if not epochs:
+            continue
+        if one is best:
+            axes.plot(epochs, values, color=COLOURS[1], lw=2.6, label=f"best: trial {one.number}")
+        elif one.state == "finished":
+            axes.plot(epochs, values, color=COLOURS[0], lw=1.2, alpha=0.8, label="_finished")
+        else:
+            axes.plot(epochs, values, color=GREY, lw=0.9, alpha=0.6, label="_pruned")
+            axes.plot(epochs[-1:], values[-1:], "x", ms=6, color=GREY, label="_pruned")
+    states = [one.state for one in tried if one.reported]
+    axes.plot([], [], color=COLOURS[0], lw=1.2, label=f"finished: {states.count('finished')}")
+    axes.plot([], [], color=GREY, lw=0.9, marker="x", label=f"pruned: {states.count('pruned')}")
+    shown = [value for one in tried for value in one.reported.values() if math.isfinite(value)]
+    if shown and min(shown) > 0 and max(shown) / min(shown) > _WIDE_SPAN:
+        axes.set_yscale("log")
+        objective += ", log scale"
+    axes.set_ylabel(objective)
+    axes.set_xlabel("epochs completed")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0))
+    return figure
+
+
+@styled
+def importance(shares: Mapping[str, float], objective: str, remark: str = "", *, title: str = "Importance") -> Figure:
+    """How much of the objective's spread each hyperparameter explains, the largest first.
+
+    Args:
+        shares: by the hyperparameter's name; they sum to 1.
+        remark: written below.
+    """
+    figure = new_figure(8.4, 1.6 + 0.45 * len(shares))
+    axes = figure.subplots()
+    axes.set_title(title, fontsize=14)
+    ordered = sorted(shares.items(), key=lambda pair: pair[1])
+    bars = axes.barh([_legible(name) for name, _ in ordered], [share for _, share in ordered], color=COLOURS[0])
+    axes.bar_label(bars, fmt="%.2f", padding=4, color=INK)
+    axes.grid(False, axis="y")
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlim(0, 1.08 * max(shares.values(), default=1.0) or 1.0)
+    axes.set_xlabel(f"share of the spread of {objective} that it explains")
+    if remark:
+        note(figure, remark)
+    return figure
+
+
+@styled
+def slices(
+    tried: Sequence[Tried], scales: Sequence[Scale], objective: str, direction: str, *, title: str = "By value"
+) -> Figure:
+    """The objective by each hyperparameter alone, a dot a finished trial, later ones darker; the best as a ring."""
+    columns = min(len(scales), _COLUMNS)
+    lines = math.ceil(len(scales) / columns)
+    figure = new_figure(1.4 + 3.6 * columns, 0.9 + 3.2 * lines)
+    figure.suptitle(title, x=0.012, ha="left")
+    panels = figure.subplots(lines, columns, squeeze=False, sharey=True).flatten()
+    finished, best = [one for one in tried if one.value is not None], _best(tried, direction)
+    for axes, scale in zip(panels, scales, strict=False):
+        having = [one for one in finished if scale.name in one.chosen]
+        across = [scale.position(one.chosen[scale.name]) for one in having]
+        order = [one.number for one in having]
+        axes.scatter(across, [one.value for one in having], c=order, cmap="Blues", vmin=-len(tried) / 2, s=34)
+        if best is not None and scale.name in best.chosen:
+            place = [scale.position(best.chosen[scale.name])]
+            axes.plot(place, [best.value], "o", ms=11, mfc="none", mec=COLOURS[1], mew=2, label="best")
+        axes.set_xlabel(_legible(scale.name) + (", log scale" if scale.log else ""))
+        if scale.log:
+            axes.set_xscale("log")
+        elif not scale.choices and all(isinstance(one.chosen[scale.name], int) for one in having):
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        if scale.choices:
+            axes.set_xticks(range(len(scale.choices)), [_legible(str(one)) for one in scale.choices])
+            axes.set_xlim(-0.5, len(scale.choices) - 0.5)
+    for axes in panels[len(scales) :]:
+        axes.remove()
+    for axes in panels[: len(scales) : columns]:
+        _objective_axis(axes, "y", objective, [one.value for one in finished if one.value is not None], direction)
+    note(figure, "a dot is a finished trial, later ones are darker; the ring is the best")
+    return figure
+
+
+@styled
+def parallel_coordinates(
+    tried: Sequence[Tried], scales: Sequence[Scale], objective: str, direction: str, *, title: str = "All values"
+) -> Figure:
+    """Each finished trial as a line through its values, coloured by the objective; the best in orange."""
+    figure = new_figure(2.4 + 1.7 * (len(scales) + 1), 5.0)
+    axes = figure.subplots()
+    axes.set_title(title, fontsize=14, pad=14)
+    finished = [one for one in tried if one.value is not None]
+    values = [one.value for one in finished if one.value is not None]
+    low, high = _span(values, direction)
+    norm, best = Normalize(low, high, clip=True), _best(tried, direction)
+    colours = "viridis" if direction == "min" else "viridis_r"
+    paints = ScalarMappable(norm, colours)
+    worst_first = sorted(zip(values, finished, strict=True), key=lambda pair: pair[0], reverse=direction == "min")
+    for value, one in worst_first:
+        across = [place for place, scale in enumerate(scales) if scale.name in one.chosen]
+        up = [_share(scales[place], one.chosen[scales[place].name], tried) for place in across]
+        paint, width, above = (COLOURS[1], 3.0, 3) if one is best else (paints.to_rgba(np.array(value)), 1.2, 2)
+        axes.plot([*across, len(scales)], [*up, float(norm(value))], color=paint, lw=width, zorder=above)
+    legible: Any = {"fontsize": 9, "zorder": 4, "bbox": {"fc": "white", "ec": "none", "pad": 1, "alpha": 0.8}}
+    for place, scale in enumerate(scales):
+        axes.axvline(place, color=GREY, lw=1)
+        for text, share in _ticks(scale, tried):
+            axes.annotate(text, (place, share), xytext=(5, 0), textcoords="offset points", va="center", **legible)
+    axes.axvline(len(scales), color=GREY, lw=1)
+    axes.set_xticks(range(len(scales) + 1), [_legible(scale.name) for scale in scales] + [objective])
+    axes.set_yticks([])
+    axes.set_ylim(-0.05, 1.05)
+    axes.grid(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_visible(False)
+    figure.colorbar(paints, ax=axes, label=objective, pad=0.01, extend="max" if direction == "min" else "min")
+    note(figure, f"the best in orange; worse than {_number(high if direction == 'min' else low)} is drawn as that")
+    return figure
+
+
+@styled
+def front(
+    tried: Sequence[tuple[float, float]], best: Sequence[tuple[float, float]], names: tuple[str, str], *, title: str
+) -> Figure:
+    """Two objectives: every finished trial, and those that no other is better than in both.
+
+    Args:
+        tried: the objectives of each.
+        best: of those on the front.
+        names: of the objectives.
+    """
+    figure = new_figure(7.2, 5.0)
+    axes = figure.subplots()
+    axes.set_title(title, fontsize=14)
+    axes.plot(*zip(*tried, strict=True), "o", ms=6, color=PALE, mec=GREY, label="finished")
+    axes.plot(*zip(*sorted(best), strict=True), "o-", ms=7, color=COLOURS[1], label="no other is better in both")
+    axes.set_xlabel(names[0])
+    axes.set_ylabel(names[1])
+    axes.legend(loc="best")
+    return figure
+
+
+def _best(tried: Sequence[Tried], direction: str) -> Tried | None:
+    finished = [one for one in tried if one.value is not None]
+    return (min if direction == "min" else max)(finished, key=lambda one: one.value or 0.0) if finished else None
+
+
+def _span(values: Sequence[float], direction: str) -> tuple[float, float]:
+    """The values from the best one on, without those that would press the others together."""
+    low, high, middle = min(values), max(values), float(np.median(values))
+    if direction == "min":
+        return low, min(high, low + _OUTLIER * (middle - low)) if middle > low else high
+    return max(low, high - _OUTLIER * (high - middle)) if high > middle else low, high
+
+
+def _objective_axis(axes: Axes, which: str, objective: str, values: Sequence[float], direction: str) -> None:
+    low, high = _span(values, direction) if values else (0.0, 1.0)
+    room = 0.06 * (high - low) or 0.06 * (abs(high) or 1.0)
+    beyond = sum(not low <= value <= high for value in values)
+    axes.set_ylim(low - room, high + room)
+    lie = "trial lies" if beyond == 1 else "trials lie"
+    axes.set_ylabel(f"{objective}\n{beyond} {lie} beyond" if beyond else objective)
+
+
+def _share(scale: Scale, value: Any, tried: Sequence[Tried]) -> float:
+    """Where a value lies between the lowest and the highest that was tried, 0 to 1."""
+    if scale.choices:
+        return scale.position(value) / max(1, len(scale.choices) - 1)
+    spread = math.log if scale.log else float
+    tried_values = [spread(one.chosen[scale.name]) for one in tried if scale.name in one.chosen]
+    low, high = min(tried_values), max(tried_values)
+    return (spread(value) - low) / (high - low) if high > low else 0.5
+
+
+def _ticks(scale: Scale, tried: Sequence[Tried]) -> list[tuple[str, float]]:
+    if scale.choices:
+        return [(_legible(str(one)), _share(scale, one, tried)) for one in scale.choices[:_TICKS_AT_MOST]]
+    values = [one.chosen[scale.name] for one in tried if scale.name in one.chosen]
+    return [(_number(value), _share(scale, value, tried)) for value in dict.fromkeys((min(values), max(values)))]
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}"
+
+
+def _legible(name: str) -> str:
+    """A name that leaves room, and in which a dollar is a dollar and begins no formula."""
+    return (name if len(name) <= 28 else f"{name[:27]}…").replace("$", r"\$")

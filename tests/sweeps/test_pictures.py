@@ -1,0 +1,104 @@
+"""What a sweep draws, and which hyperparameter it says mattered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+import kerasflow as kf
+from kerasflow.sweeps.pictures import draw, importances
+from kerasflow.sweeps.result import Study
+from kerasflow.sweeps.tickets import SLOT
+from kerasflow.tracking.folder import RunFolder
+from kerasflow.viz import sweeps as viz
+
+SPACE = {
+    "train.optimizer.adam.learning_rate": {"log": [0.001, 0.1]},
+    "train.batch_size": {"choice": [16, 32]},
+    "train.epochs": {"int": [1, 9]},
+}
+
+
+@pytest.fixture
+def study(iris: Callable[..., dict[str, Any]], tmp_path: Path) -> Callable[..., Study]:
+    """A study whose trials have these values, by a function of what they drew; none is trained."""
+
+    def made(cost: Callable[[dict[str, Any]], Any], count: int = 24, **sweep: Any) -> Study:
+        settings = iris(name="drawn")
+        settings["train"]["optimizer"] = {"adam": {"learning_rate": 0.05}}
+        spec = kf.load_spec(settings | {"sweep": {"space": SPACE, "trials": count} | sweep})
+        assert spec.sweep is not None
+        kept = optuna.create_study(directions=["minimize"] * len(spec.sweep.objective))
+
+        def objective(trial: optuna.Trial) -> Any:
+            from kerasflow.sweeps.space import suggest
+
+            trial.set_user_attr(SLOT, trial.number)
+            trial.set_user_attr("runs", {"folder": "", "seeds": [{}]})
+            assert spec.sweep is not None
+            chosen = suggest(trial, spec.sweep)
+            if len(spec.sweep.objective) == 1:
+                trial.report(1.0, 1)
+                trial.report(cost(chosen), 2)
+            if trial.number == 5:
+                raise optuna.TrialPruned
+            return cost(chosen)
+
+        kept.optimize(objective, n_trials=count)
+        return Study.of(kept, spec, tmp_path)
+
+    return made
+
+
+def by_batch_size(chosen: dict[str, Any]) -> float:
+    return chosen["train.batch_size"] + 0.01 * chosen["train.epochs"]
+
+
+def test_what_decides_the_objective_is_said_to_matter(study: Callable[..., Study]) -> None:
+    shares = importances(study(by_batch_size))
+    assert next(iter(shares)) == "train.batch_size"
+    assert shares["train.batch_size"] > 0.9
+    assert sum(shares.values()) == pytest.approx(1)
+
+
+def test_of_few_or_equal_trials_nothing_is_said_of_importance(study: Callable[..., Study]) -> None:
+    assert importances(study(by_batch_size, 4)) == {}
+    assert importances(study(lambda chosen: 1.0)) == {}
+
+
+def test_every_picture_is_drawn_and_holds_the_trials(study: Callable[..., Study], tmp_path: Path) -> None:
+    files = draw(study(by_batch_size), RunFolder.at(tmp_path / "sweep", "iris", "drawn sweep"))
+    assert set(files) == {"history", "slices", "parallel_coordinates", "pruned_curves", "importance"}
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in files.values())
+
+
+def test_two_objectives_have_a_front(study: Callable[..., Study], tmp_path: Path) -> None:
+    two = ["val_loss", "perf/train_seconds"]
+    found = study(lambda chosen: (by_batch_size(chosen), -chosen["train.epochs"]), objective=two)
+    files = draw(found, RunFolder.at(tmp_path / "sweep", "iris", "drawn sweep"))
+    assert "front" in files
+    assert "pruned_curves" not in files
+
+
+def test_the_history_shows_the_best_so_far_and_each_axis_its_values() -> None:
+    tried = [
+        viz.Tried(1, "finished", {"rate": 0.01, "kind": "a"}, 3.0),
+        viz.Tried(2, "pruned", {"rate": 0.1, "kind": "b"}),
+        viz.Tried(3, "finished", {"rate": 0.1, "kind": "b"}, 1.0),
+        viz.Tried(4, "finished", {"rate": 1.0, "kind": "a"}, 2.0),
+    ]
+    (axes,) = viz.history(tried, "val_loss", "min").axes
+    best = next(line for line in axes.lines if str(line.get_label()).startswith("best so far"))
+    assert list(best.get_ydata()) == [3.0, 1.0, 1.0, 1.0]
+    assert list(best.get_xdata()) == [1, 3, 4, 4]
+    scales = [viz.Scale("rate", log=True), viz.Scale("kind", choices=("a", "b"))]
+    panels = viz.slices(tried, scales, "val_loss", "min").axes
+    assert [axes.get_xscale() for axes in panels] == ["log", "linear"]
+    assert [text.get_text() for text in panels[1].get_xticklabels()] == ["a", "b"]
+    lines = viz.parallel_coordinates(tried, scales, "val_loss", "min").axes[0].lines
+    ends = {float(line.get_ydata()[-1]) for line in lines if len(line.get_xdata()) == 3}
+    assert len(ends) == 3

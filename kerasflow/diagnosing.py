@@ -17,6 +17,7 @@ from kerasflow.explain.initial import LayerStatistics, initialisation
 from kerasflow.explain.judgement import Answers, Evidence, Finding, diagnosis, not_judged
 from kerasflow.explain.waiting import Stopping, stopping
 from kerasflow.spec.experiment import ExperimentSpec, load_spec
+from kerasflow.tracking.delivery import folder_of
 from kerasflow.tracking.folder import RunFolder
 from kerasflow.training.evaluate import predict
 from kerasflow.transfer.backbone import load_network
@@ -52,16 +53,18 @@ class Diagnosis:
     unknown: Mapping[str, str]
 
 
-def diagnose(run: str | Path) -> Diagnosis:
+def diagnose(run: str | Path, *, root: str | Path = "runs") -> Diagnosis:
     """Examines a run; trains and writes nothing.
 
     Args:
-        run: its folder. What of it is gone is not judged: without its data or its model, the curves alone are.
+        run: its folder, or its id in MLflow. What of it is gone is not judged: without its data or its model, the
+            curves alone are.
+        root: where run folders are; for an id alone.
 
     Raises:
         RunError: the folder is no run's, or no epoch of it was completed.
     """
-    folder = RunFolder.open(run)
+    folder = folder_of(run, root)
     if not folder.rows:
         raise RunError(f"{folder}: no epoch is completed, so there is nothing to examine")
     spec = load_spec(folder.path("spec.yaml"))

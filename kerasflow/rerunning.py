@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -108,12 +107,13 @@ def _changed(then: Any, now: Any, overrides: Mapping[str, Any]) -> Iterator[str]
 def _find(run: str | Path, uri: str) -> tuple[Recorded, str]:
     """The record, and the store that the new run is told to; empty for none."""
     from kerasflow.tracking import mlflow_recorded, recorded
+    from kerasflow.tracking.delivery import is_run_id
     from kerasflow.tracking.folder import RunFolder
 
     if Path(run).is_dir():
         folder = RunFolder.open(run)
         return recorded.of_folder(folder), store_for(uri) if uri else store_of(folder)
-    if not re.fullmatch("[0-9a-f]{32}", str(run)):
+    if not is_run_id(str(run)):
         raise RunError(f"{run}: is neither a run folder nor an MLflow run id, which has 32 digits of 0-9 and a-f")
     store = store_for(uri or "auto")
     if not store:

@@ -156,3 +156,10 @@ def test_without_its_data_the_curves_alone_are_judged(run: Run) -> None:
     assert {"the data", "dead units and saturation", "label noise and class imbalance"} <= set(found.unknown)
     with pytest.raises(kf.RunError):
         diagnose(folder.parent / "nobody")
+
+
+def test_a_run_is_found_by_its_id_in_mlflow(result: kf.RunResult) -> None:
+    root = result.folder.parents[1]
+    assert diagnose(result.run_id, root=root).title == diagnose(result.folder).title
+    with pytest.raises(kf.RunError, match=r"no run below .* is recorded in MLflow by this id; give its folder"):
+        diagnose("0" * 32, root=root)

@@ -33,13 +33,22 @@ from features import (
 )
 from measures import Contender, Measure, counts, peak_memory, per_call, per_epoch, per_update, whole_fit
 from records import recorded_in_folder, recorded_in_sqlite
-from searches import TRIALS, joblib_trials, keras_study, kerasflow_from_the_start, kerasflow_pruned, kerasflow_sweep
+from searches import (
+    TRIALS,
+    joblib_trials,
+    keras_study,
+    kerasflow_from_the_start,
+    kerasflow_pruned,
+    kerasflow_sweep,
+    ray_trials,
+)
 from tasks import CNN, MLP, MOBILENET, MOBILENET_160, RESNET
 
 KERAS, SKLEARN, TORCH = "Keras' fit", "MLPClassifier", "torch loop"
 SCIKERAS, SKORCH = "SciKeras", "skorch"
 PREDICT = "Keras' predict"
-_NEEDS = {TORCH: "torch", SCIKERAS: "scikeras", SKORCH: "skorch"}
+RAY = f"Ray Tune over {SKLEARN}, 2 workers"
+_NEEDS = {TORCH: "torch", SCIKERAS: "scikeras", SKORCH: "skorch", RAY.partition(",")[0]: "ray"}
 
 
 @dataclass(frozen=True)
@@ -346,9 +355,12 @@ ROWS = (
         "the same with every import, and the start of workers; CPU counts this process alone",
         whole_fit,
         _ours(_TABLE, 20, kerasflow_from_the_start, "optuna"),
-        (_peer(f"{SKLEARN}, joblib, 2 workers", joblib_trials, _TABLE, 20, reach=1.5),),
+        (
+            _peer(RAY, ray_trials, _TABLE, 20, reach=1.5),
+            _peer(f"{SKLEARN}, joblib, 2 workers", joblib_trials, _TABLE, 20, aim=1.5),
+        ),
         fresh=True,
-        rounds=3,
+        rounds=2,
     ),
     Row(
         "sweep-pruned",
@@ -357,7 +369,7 @@ ROWS = (
         _ours(_TABLE, 20, kerasflow_pruned, "optuna"),
         (_peer("no pruner", kerasflow_sweep, _TABLE, 20, reach=1.5),),
         quantity="updates",
-        rounds=5,
+        rounds=3,
     ),
     Row(
         "sweep-pruned-best",
@@ -366,7 +378,7 @@ ROWS = (
         _ours(_TABLE, 20, kerasflow_pruned, "optuna"),
         (_peer("no pruner", kerasflow_sweep, _TABLE, 20, reach=0.99),),
         quantity="cost",
-        rounds=5,
+        rounds=3,
     ),
 )
 
@@ -379,8 +391,8 @@ _CONVOLUTIONS = (
 )
 _SMALL = (
     "its 61 fits make 41,600 updates of networks so small that the calls around the arithmetic take most of the time: "
-    "about 0.14 ms for each, of which Adam's operations are a tenth; 2 s more trace six programs. `auto` leaves XLA "
-    "out: every number of rows, units and samples a batch would compile anew."
+    "Adam's operations alone are a tenth; tracing two programs is a second more. `auto` leaves XLA out: every number "
+    "of rows, units and samples a batch would compile anew."
 )
 REMARKS: dict[tuple[str, str], str] = {
     ("mlp-32", KERAS): _ARITHMETIC,
@@ -393,8 +405,12 @@ REMARKS: dict[tuple[str, str], str] = {
     ("grid-search", SCIKERAS): "the target lies within the spread of the readings.",
     ("grid-search", SKLEARN): _SMALL,
     ("recorded", "the same without a record"): "journal and machine's load take what the next line shows; the rest is "
-    "MLflow's own writing of each point into SQLite, by a thread beside the training, 0.15 ms a point. Measured "
-    "before batches for a file kept the garbage collector still, which took half a second every ten batches.",
+    "MLflow's own writing of each point into SQLite, by a thread beside the training, 0.15 ms a point.",
+    (
+        "sweep-start",
+        f"{SKLEARN}, joblib, 2 workers",
+    ): "MLPClassifier needs no TensorFlow, whose import alone takes 3.4 s, "
+    "and keeps two cores busy with one trial each; a trial of kerasflow takes 0.3 s, half of it arithmetic.",
     ("features-mobilenet", PREDICT): "nearly all of it is TensorFlow's convolutions, the same that Keras' predict "
     "calls: the CPU seconds of both are equal.",
     ("cross-validation", SKLEARN): "likewise; in CPU seconds the two take about the same.",

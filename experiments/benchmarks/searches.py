@@ -68,6 +68,7 @@ def joblib_trials(job: Job, seed: int) -> Fit:
 
     def fit(epochs: int, mark: Mark | None = None) -> str:
         from joblib import Parallel, delayed
+        from joblib.externals.loky import get_reusable_executor
 
         drawn = np.random.default_rng(seed)
         rates = np.exp(drawn.uniform(*np.log(RATES), _trials(job)))
@@ -75,6 +76,33 @@ def joblib_trials(job: Job, seed: int) -> Fit:
         parts = _parts(job, seed)
         calls = [delayed(_sklearn_trial)(parts, r, int(b), epochs) for r, b in zip(rates, batches, strict=True)]
         min(Parallel(n_jobs=2)(calls))
+        get_reusable_executor().shutdown()  # a process that was begun by another would wait for them at its end
+        return ""
+
+    return fit
+
+
+def ray_trials(job: Job, seed: int) -> Fit:
+    """The same by Ray Tune, on two cores; Ray is started, too."""
+
+    def fit(epochs: int, mark: Mark | None = None) -> str:
+        import ray
+        from ray import tune
+
+        here = {"env_vars": {"PYTHONPATH": str(Path(__file__).parent)}}
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR", runtime_env=here)
+        parts = ray.put(_parts(job, seed))
+
+        def trial(drawn: dict[str, Any]) -> dict[str, float]:
+            return {"cost": _sklearn_trial(ray.get(parts), drawn["rate"], drawn["batch"], epochs)}
+
+        space = {"rate": tune.loguniform(*RATES), "batch": tune.choice(BATCHES)}
+        wanted = tune.TuneConfig(num_samples=_trials(job), metric="cost", mode="min")
+        with tempfile.TemporaryDirectory(prefix="kerasflow-benchmark-") as place:
+            quiet = tune.RunConfig(verbose=0, storage_path=place)
+            one_core = tune.with_resources(trial, {"cpu": 1})
+            tune.Tuner(one_core, param_space=space, tune_config=wanted, run_config=quiet).fit().get_best_result()
+        ray.shutdown()
         return ""
 
     return fit

@@ -184,7 +184,11 @@ def check(spec: Spec, set_: Set = None) -> None:
 @app.command()
 def explain(
     spec: Annotated[
-        Path, typer.Argument(metavar="SPEC", help="The experiment's YAML or JSON file; or a run folder, to examine it.")
+        Path,
+        typer.Argument(
+            metavar="SPEC",
+            help="The experiment's YAML or JSON file; or a run's folder, or its MLflow id, to examine it.",
+        ),
     ],
     sample: Annotated[int, typer.Option(help="Of the training part, counted from 0: the one that is followed.")] = 0,
     weight: Annotated[
@@ -198,6 +202,7 @@ def explain(
     ] = None,
     figures: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Draw the sections into this folder.")] = None,
     set_: Set = None,
+    runs: Root = Path("runs"),
 ) -> None:
     """Show the arithmetic of an experiment's model: forward, cost, back, descent; or what hindered a run's training.
 
@@ -205,9 +210,11 @@ def explain(
     """
     import logging
 
+    from kerasflow.tracking.delivery import is_run_id
+
     overrides = parse_overrides(set_)
-    if spec.is_dir():
-        _examine(spec, figures, asked=bool(sample or weight or only or html or overrides))
+    if spec.is_dir() or is_run_id(str(spec)):
+        _examine(spec, runs, figures, asked=bool(sample or weight or only or html or overrides))
         return
     load_tensorflow()
 
@@ -224,15 +231,15 @@ def explain(
         show_file("picture", picture)
 
 
-def _examine(run: Path, figures: Path | None, *, asked: bool) -> None:
+def _examine(run: Path, runs: Path, figures: Path | None, *, asked: bool) -> None:
     if asked:
-        raise RunError(f"{run}: is a run folder, which is examined as a whole; of the options it takes --figures alone")
+        raise RunError(f"{run}: is a run, which is examined as a whole; of the options it takes --figures alone")
     load_tensorflow()
     from kerasflow.cli.diagnosis import show_diagnosis
     from kerasflow.cli.show import show_file
     from kerasflow.diagnosing import diagnose, draw
 
-    found = diagnose(run)
+    found = diagnose(run, root=runs)
     show_diagnosis(found)
     if figures and (picture := draw(found, figures)):
         show_file("picture", picture)

@@ -78,6 +78,16 @@ def _value(initializer: Any) -> float | None:
     """The one number that an initializer gives; None of one that gives several."""
     name, behind = next(iter(initializer.items())) if isinstance(initializer, Mapping) else (initializer, None)
     if name not in _SAME:
-        return None
+        return _without_spread(behind if isinstance(behind, Mapping) else {})
     given = behind.get("value", _SAME[name]) if isinstance(behind, Mapping) else _SAME[name]
     return given if isinstance(given, int | float) else None
+
+
+def _without_spread(arguments: Mapping[str, Any]) -> float | None:
+    """The one number of a distribution that has no width."""
+    low, high, mean = (arguments.get(name) for name in ("minval", "maxval", "mean"))
+    if isinstance(low, int | float) and low == high:
+        return low
+    if arguments.get("stddev") == 0:
+        return mean if isinstance(mean, int | float) else 0.0
+    return None

@@ -40,8 +40,11 @@ def importances(found: Study) -> dict[str, float]:
     return {path: float(share) for path, share in shares.items()}
 
 
-def draw(found: Study, folder: RunFolder) -> dict[str, Path]:
+def draw(found: Study, shares: Mapping[str, float], folder: RunFolder) -> dict[str, Path]:
     """Draws what there is to see of a sweep, and gives the files by their key, which is the same for every sweep.
+
+    Args:
+        shares: as `importances` gives them.
 
     Raises:
         RunError: they cannot be written.
@@ -49,7 +52,7 @@ def draw(found: Study, folder: RunFolder) -> dict[str, Path]:
     from kerasflow.viz.style import save
 
     files = {}
-    for key, figure in _figures(found):
+    for key, figure in _figures(found, shares):
         name = f"figures/{key}.png"
         with folder.writing(name) as path:
             save(figure, path)
@@ -57,7 +60,7 @@ def draw(found: Study, folder: RunFolder) -> dict[str, Path]:
     return files
 
 
-def _figures(found: Study) -> Iterator[tuple[str, Any]]:
+def _figures(found: Study, shares: Mapping[str, float]) -> Iterator[tuple[str, Any]]:
     from kerasflow.viz import sweeps as viz
 
     sweep = found.spec.sweep
@@ -90,7 +93,7 @@ def _figures(found: Study) -> Iterator[tuple[str, Any]]:
     yield "parallel_coordinates", viz.parallel_coordinates(tried, scales, objective, direction, title=title)
     if any(one.reported for one in tried):
         yield "pruned_curves", viz.pruned_curves(tried, objective, direction, title=title)
-    if shares := importances(found):
+    if shares:
         remark = f"functional analysis of variance over {sum(one.value is not None for one in tried)} finished trials"
         named = {short[path]: share for path, share in shares.items()}
         yield "importance", viz.importance(named, objective, remark, title=title)

@@ -194,9 +194,10 @@ def _tell(tracker: JournalTracker, found: Study) -> None:
         folder.write_text(BEST, found.best_spec.without_password().to_yaml())
         tracker.log_artifact(folder.path(BEST))
         tracker.set_tags({"best_trial": str(best_trial.number), "best_params": json.dumps(best_trial.chosen)})
-        shares = importances(found).items()
-        numbers |= {f"importance/{slashed(path).replace('/', '.')}": share for path, share in shares}  # one section
-        for key, picture in draw(found, folder).items():
+        shares = importances(found)
+        # With dots, for MLflow makes a section of what is before a slash.
+        numbers |= {f"importance/{slashed(path).replace('/', '.')}": share for path, share in shares.items()}
+        for key, picture in draw(found, shares, folder).items():
             tracker.log_image(key, picture, len(found.trials))
     folder.write_json("metrics.json", numbers)
     tracker.log_metrics(numbers, 0)

@@ -16,6 +16,7 @@ from typing import Any
 from kerasflow.errors import RunError
 from kerasflow.spec.experiment import ExperimentSpec
 from kerasflow.sweeps.tickets import Tally, look, tally
+from kerasflow.sweeps.working import PARENT_VARIABLE
 from kerasflow.tracking.folder import RunFolder
 
 STORAGE_VARIABLE = "KERASFLOW_SWEEP_STORAGE"
@@ -71,6 +72,7 @@ def _processes(
     if until is not None:
         command += ["--minutes", f"{max(0.01, (until - time.monotonic()) / 60):.4f}"]
     environment = os.environ | _share(workers) | {STORAGE_VARIABLE: url, "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment[PARENT_VARIABLE] = str(os.getpid())
     if store:
         environment["MLFLOW_TRACKING_URI"] = store
     processes = []

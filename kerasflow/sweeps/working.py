@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,8 @@ from kerasflow.sweeps.trial import NotMineError, Objective, StoppedError, Unknow
 FAILURES_AT_MOST = 3
 """That a sweep begins with: it stops then, for what is wrong is wrong with all of it."""
 SECONDS_BETWEEN_LOOKS = 0.5
+PARENT_VARIABLE = "KERASFLOW_SWEEP_PARENT"
+"""Of a worker that another process of kerasflow has begun: the id of that one."""
 
 
 def work(
@@ -45,7 +48,7 @@ def work(
     package, sweep = optuna(), spec.sweep
     objective = Objective(spec, root, key_of(study), deliveries)
     try:
-        while until is None or time.monotonic() < until:
+        while (until is None or time.monotonic() < until) and not _orphaned():
             package.storages.fail_stale_trials(study)
             found = look(study, sweep)
             tell(found)
@@ -62,6 +65,12 @@ def work(
     tell(found)
     check_failures(found)
     return False
+
+
+def _orphaned() -> bool:
+    """Whether who began this worker is gone, as after a SIGKILL: nobody would end it then."""
+    parent = os.environ.get(PARENT_VARIABLE)
+    return parent is not None and os.getppid() != int(parent)
 
 
 def check_failures(found: Tally) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from kerasflow.errors import FileChangedError, NotYetError, RefusedError, RunError, RunGoneError, TrackingError
-from kerasflow.tracking.folder import RunFolder
+from kerasflow.tracking.folder import RunFolder, every_run
 from kerasflow.tracking.journal import Event
 from kerasflow.tracking.journal_tracker import is_replaced, replay, runs_of
 from kerasflow.tracking.port import Tracker
@@ -190,6 +192,31 @@ def recorded_in(folder: RunFolder) -> tuple[str, str]:
     """The store that a run is recorded in, and its id there; both empty if it has never arrived."""
     state = _read(folder)
     return str(state.get("store", "")), str(state.get("run_id", ""))
+
+
+def is_run_id(text: str) -> bool:
+    """Whether a text is an id of MLflow's for a run."""
+    return re.fullmatch("[0-9a-f]{32}", text) is not None
+
+
+def folder_of(run: str | Path, root: str | Path) -> RunFolder:
+    """The folder of a run.
+
+    Args:
+        run: the folder itself, or the run's id in MLflow.
+        root: where run folders are.
+
+    Raises:
+        RunError: there is none.
+    """
+    if Path(run).is_dir() or not is_run_id(str(run)):
+        return RunFolder.open(run)
+    found = next((folder for folder in every_run(Path(root)) if recorded_in(folder)[1] == str(run)), None)
+    if found is None:
+        raise RunError(
+            f"{run}: no run below {root} is recorded in MLflow by this id; give its folder, or --runs FOLDER"
+        )
+    return found
 
 
 @contextmanager

@@ -136,6 +136,12 @@ WHOLES = [
      "must be 'tpe', 'cma_es', 'random', 'grid' or 'quasi_random', got 'tp', did you mean 'tpe'?"),
     ("  trials: 4\n  pruner: median\n  objective: [loss, val_loss]\n", "train.epochs: {choice: [1]}", "seed: {int: [0, 9]}",
      "must be none where there are two objectives, got 'median'"),
+    ("  trials: 4\n  finalists: 2\n", "train.epochs: {choice: [1]}", "seed: {int: [0, 9]}",
+     "are trained with several seeds: set repeats to 2 or more"),
+    ("  minutes: 4\n  finalists: 2\n  repeats: 3\n", "train.epochs: {choice: [1]}", "seed: {int: [0, 9]}",
+     "begin when all trials have ended: say how many by trials"),
+    ("  trials: 4\n  finalists: 2\n  repeats: 3\n  objective: [loss, val_loss]\n", "train.epochs: {choice: [1]}",
+     "seed: {int: [0, 9]}", "are the best by one objective, and there are two; leave it out"),
 ]  # fmt: skip
 
 

@@ -19,6 +19,8 @@ SAME = {
     "ones": {"conv2d": {"filters": 4, "kernel_size": 3, "kernel_initializer": "ones"}},
     "constant": {"Dense": {"units": 3, "kernel_initializer": {"constant": 0.5}}},
     "constant by name": {"dense": {"units": 3, "kernel_initializer": "constant"}},
+    "no width": {"dense": {"units": 3, "kernel_initializer": {"random_uniform": {"minval": 0.1, "maxval": 0.1}}}},
+    "no spread": {"dense": {"units": 3, "kernel_initializer": {"random_normal": {"stddev": 0}}}},
     "pointwise": {"separable_conv2d": {"filters": 4, "kernel_size": 3, "pointwise_initializer": "zeros"}},
     "wrapped": {"bidirectional": {"layer": {"lstm": {"units": 4, "kernel_initializer": "zeros"}}}},
     "model": {"time_distributed": {"layer": {"model": {"layers": [ZEROS, {"dense": 2}]}}}},

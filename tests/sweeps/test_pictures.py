@@ -71,7 +71,8 @@ def test_of_few_or_equal_trials_nothing_is_said_of_importance(study: Callable[..
 
 
 def test_every_picture_is_drawn_and_holds_the_trials(study: Callable[..., Study], tmp_path: Path) -> None:
-    files = draw(study(by_batch_size), RunFolder.at(tmp_path / "sweep", "iris", "drawn sweep"))
+    found = study(by_batch_size)
+    files = draw(found, importances(found), RunFolder.at(tmp_path / "sweep", "iris", "drawn sweep"))
     assert set(files) == {"history", "slices", "parallel_coordinates", "pruned_curves", "importance"}
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in files.values())
 
@@ -79,7 +80,7 @@ def test_every_picture_is_drawn_and_holds_the_trials(study: Callable[..., Study]
 def test_two_objectives_have_a_front(study: Callable[..., Study], tmp_path: Path) -> None:
     two = ["val_loss", "perf/train_seconds"]
     found = study(lambda chosen: (by_batch_size(chosen), -chosen["train.epochs"]), objective=two)
-    files = draw(found, RunFolder.at(tmp_path / "sweep", "iris", "drawn sweep"))
+    files = draw(found, importances(found), RunFolder.at(tmp_path / "sweep", "iris", "drawn sweep"))
     assert "front" in files
     assert "pruned_curves" not in files
 

@@ -16,6 +16,7 @@ from mlflow import MlflowClient
 import kerasflow as kf
 from kerasflow.sweeps import tickets
 from kerasflow.sweeps.result import Study
+from kerasflow.sweeps.working import PARENT_VARIABLE
 from kerasflow.tracking.folder import RunFolder, every_run
 
 Spec = Callable[..., dict[str, Any]]
@@ -106,6 +107,13 @@ def test_a_ticket_whose_worker_died_before_its_first_sign_of_life_is_run(
     study.optuna.ask()  # drawn, and nobody is there
     monkeypatch.setattr(tickets, "SECONDS_TO_BEGIN", 0)
     assert [trial.number for trial in swept(spec(), tmp_path, 3).trials] == [1, 2, 3]
+
+
+def test_a_worker_whose_parent_is_gone_begins_no_trial(spec: Spec, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv(PARENT_VARIABLE, str(os.getppid()))
+    assert len(swept(spec(), tmp_path, 1).trials) == 1
+    monkeypatch.setenv(PARENT_VARIABLE, str(os.getppid() + 1))
+    assert len(swept(spec(), tmp_path, 2).trials) == 1
 
 
 def test_another_space_in_the_same_storage_is_refused_with_what_differs(spec: Spec, tmp_path: Path) -> None:

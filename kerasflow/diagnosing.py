@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +12,13 @@ import numpy as np
 from kerasflow.assembly import assemble, rule_of
 from kerasflow.data import Data, load
 from kerasflow.errors import BuildError, DataError, RunError
+from kerasflow.explain.forms import Told, table
 from kerasflow.explain.guessing import guess_of
 from kerasflow.explain.initial import LayerStatistics, initialisation
 from kerasflow.explain.judgement import Answers, Evidence, Finding, diagnosis, not_judged
+from kerasflow.explain.telling import told
 from kerasflow.explain.waiting import Stopping, stopping
+from kerasflow.explanation import Explanation, Section, check_route, explained
 from kerasflow.spec.experiment import ExperimentSpec, load_spec
 from kerasflow.tracking.delivery import folder_of
 from kerasflow.tracking.folder import RunFolder
@@ -29,6 +32,8 @@ SAMPLES = 5_000
 """Of each part, at most, that the model is asked about."""
 FOR_LAYERS = 256
 """Of the training part, whose activations are looked at."""
+ARITHMETIC = ("forward", "cost", "backward", "weight", "gradient", "plane")
+"""Sections of an explanation that a page of a run has; the others ask how a training begins."""
 _BATCH = 256
 
 
@@ -43,6 +48,8 @@ class Diagnosis:
         stopping: what each stopping rule counted; None of a training in stages, each of which has its own.
         findings: what hindered the training; none of a healthy run.
         unknown: what could not be judged, by name, and why.
+        spec: of the run.
+        data, model: of the run, the model trained; None where they are gone.
     """
 
     title: str
@@ -51,6 +58,9 @@ class Diagnosis:
     stopping: Stopping | None
     findings: tuple[Finding, ...]
     unknown: Mapping[str, str]
+    spec: ExperimentSpec
+    data: Data | None = field(repr=False)
+    model: keras.Model | None = field(repr=False)
 
 
 def diagnose(run: str | Path, *, root: str | Path = "runs") -> Diagnosis:
@@ -80,7 +90,46 @@ def diagnose(run: str | Path, *, root: str | Path = "runs") -> Diagnosis:
         None if spec.train.stages else stopping(evidence.rows, [rule_of(rule) for rule in spec.train.stop]),
         diagnosis(evidence),
         unknown,
+        spec,
+        data,
+        model,
     )
+
+
+def explained_run(found: Diagnosis, *, sample: int = 0, weight: str = "") -> Explanation:
+    """The examination as sections of a page, with the arithmetic of the trained model.
+
+    Args:
+        found: of a run whose data and model are there.
+        sample, weight: as for `explanation.explanation`.
+
+    Raises:
+        RunError: the data or the model is gone.
+        DataError, BuildError, TrainingError: there is no such sample or weight, or the route learns nothing by
+            gradients.
+    """
+    spec, data, model = found.spec, found.data, found.model
+    check_route(spec)
+    if data is None or model is None:
+        gone = "; ".join(f"{name} {found.unknown[name]}" for name in ("the data", "the model") if name in found.unknown)
+        raise RunError(f"{found.title}: its arithmetic cannot be shown: {gone}")
+    when = f"as they were after {found.epochs} epochs"
+    arithmetic = explained(spec, data, _like(spec, data, model), when, sample=sample, weight=weight, only=ARITHMETIC)
+    sections = [Section("diagnosis", "What hindered this training", "", None, _told(found))]
+    if found.stopping is not None:
+        sections.append(Section("stopping", "Stopping", "stopping", found.stopping, told(found.stopping)))
+    return replace(arithmetic, sections=(*sections, *arithmetic.sections))
+
+
+def _told(found: Diagnosis) -> Told:
+    rows = [(finding.name, finding.words, finding.advice) for finding in found.findings]
+    numbers = [(f.name, name, float(value)) for f in found.findings for name, value in f.evidence.items()]
+    words = [f"{found.epochs} epochs; {found.reason}."]
+    words += [] if rows else ["Nothing has hindered this training, as far as its numbers tell."]
+    words += [f"Not judged: {name}, for {why}." for name, why in found.unknown.items()]
+    tables = [table("Findings", ("finding", "what is seen", "try"), rows)]
+    tables += [table("The numbers behind them", ("finding", "number", "value"), numbers)]
+    return Told(tuple(words), tuple(tables))
 
 
 def draw(found: Diagnosis, folder: Path) -> Path | None:
@@ -180,14 +229,20 @@ def _answers(data: Data, model: keras.Model) -> Iterator[Answers]:
 
 
 def _layers(spec: ExperimentSpec, data: Data, model: keras.Model) -> tuple[LayerStatistics, ...]:
-    like, _ = assemble(spec, data, check=False)  # compiled as the run was: the saved model is not
+    like = _like(spec, data, model)
+    rows = np.arange(min(len(data.train), FOR_LAYERS))
+    y = data.train.y[rows]
+    column = y.ndim == 1 and like.output_shape[1:] == (1,)
+    return initialisation(like, np.asarray(data.train.x[rows]), y.reshape(-1, 1) if column else y).layers
+
+
+def _like(spec: ExperimentSpec, data: Data, model: keras.Model) -> keras.Model:
+    """The trained model, compiled as the run was: the saved one is not."""
+    like, _ = assemble(spec, data, check=False)
     like.set_weights(model.get_weights())
     if not getattr(like, "compiled", False):
         from kerasflow.builders import objects
 
         task = data.preparation.task
         like.compile(objects.optimizer(spec.train.optimizer), objects.loss(spec.train.loss, task))
-    rows = np.arange(min(len(data.train), FOR_LAYERS))
-    y = data.train.y[rows]
-    column = y.ndim == 1 and like.output_shape[1:] == (1,)
-    return initialisation(like, np.asarray(data.train.x[rows]), y.reshape(-1, 1) if column else y).layers
+    return like

@@ -16,8 +16,9 @@ from kerasflow.assembly import assemble
 from kerasflow.data import Data, load
 from kerasflow.errors import BuildError, DataError, RunError, TrainingError, did_you_mean
 from kerasflow.explain.diagram import Diagram, diagram
+from kerasflow.explain.forms import Told
 from kerasflow.explain.recorder import replaced
-from kerasflow.explain.telling import Told, told
+from kerasflow.explain.telling import told
 from kerasflow.explain.weights import find_weight
 from kerasflow.spec.experiment import ExperimentSpec, load_spec
 from kerasflow.training.keras_internals import flatten_layers
@@ -39,13 +40,14 @@ class Subject:
 
     Attributes:
         title: the experiment and its name.
-        model: compiled, with the weights that a run would begin with.
+        model: compiled, with the weights that are explained.
         x, y: the set, `(n, ...)`; the sample is its first.
         sample: its place in the training part.
         weight: the one that is followed.
         parameters: how many numbers the model's weights hold.
         learning_rate: α, as the spec has it.
         micro_batch_size: of the spec, or half of the set.
+        when: what the weights are, in words.
     """
 
     title: str
@@ -57,12 +59,13 @@ class Subject:
     parameters: int
     learning_rate: float
     micro_batch_size: int
+    when: str
 
     @property
     def facts(self) -> str:
         """What is computed here, in a sentence or two."""
         return (
-            f"{self.parameters:,} weights, as a run would begin with them. Sample {self.sample} of the training part "
+            f"{self.parameters:,} weights, {self.when}. Sample {self.sample} of the training part "
             f"is followed forward and back; costs are of {len(self.x)} samples, it and others, with Dropout off."
         )
 
@@ -206,14 +209,46 @@ def explanation(
             hint = did_you_mean(name, SECTIONS) or f"; there are {', '.join(SECTIONS)}"
             raise TrainingError(f"there is no section {name!r} of an explanation{hint}")
     spec = load_spec(source, overrides)
+    check_route(spec)
+    data = load(spec.data, spec.seed)
+    model, _ = assemble(spec, data)
+    return explained(spec, data, model, "as a run would begin with them", sample=sample, weight=weight, only=only)
+
+
+def check_route(spec: ExperimentSpec) -> None:
+    """Refuses what learns nothing by gradients.
+
+    Raises:
+        TrainingError: it is the features route.
+    """
     if spec.train.route == "features":
         raise TrainingError(
             f"{spec.where(('train', 'route'))}: the features route fits a classifier without gradients, so there is no "
             "propagation to explain; take the route scratch or transfer"
         )
-    data = load(spec.data, spec.seed)
-    model, _ = assemble(spec, data)
-    subject = _subject(spec, data, model, sample, weight)
+
+
+def explained(
+    spec: ExperimentSpec,
+    data: Data,
+    model: Any,
+    when: str,
+    *,
+    sample: int = 0,
+    weight: str = "",
+    only: Sequence[str] = (),
+) -> Explanation:
+    """Explains a model on some of an experiment's samples, with the weights that it has.
+
+    Args:
+        model: of the experiment; compiled here if it is not.
+        when: what these weights are, in words: `as a run would begin with them`.
+        sample, weight, only: as for `explanation`.
+
+    Raises:
+        DataError, BuildError: there is no such sample or weight.
+    """
+    subject = _subject(spec, data, model, sample, weight, when)
     with replaced(_without_dropout(model)):
         sections = tuple(_answered(subject, *row) for row in _SECTIONS if not only or row[0] in only)
     return Explanation(subject, diagram(subject.trace, subject.back), sections)
@@ -225,7 +260,7 @@ def _without_dropout(model: Any) -> list[tuple[Any, str, Any]]:
     return [(layer, "rate", NOTHING) for layer in drawing if "rate" in vars(layer)]
 
 
-def _subject(spec: ExperimentSpec, data: Data, model: Any, sample: int, weight: str) -> Subject:
+def _subject(spec: ExperimentSpec, data: Data, model: Any, sample: int, weight: str, when: str) -> Subject:
     n, parameters = len(data.train), model.count_params()
     if not -n <= sample < n:
         raise DataError(f"there is no sample {sample}: the training part has {n:,}, counted from 0 to {n - 1:,}")
@@ -241,7 +276,7 @@ def _subject(spec: ExperimentSpec, data: Data, model: Any, sample: int, weight: 
     micro = min(spec.train.micro_batch_size or max(1, len(rows) // 2), len(rows))
     rate = float(np.asarray(model.optimizer.learning_rate))
     title = f"{spec.experiment}: {spec.name}"
-    return Subject(title, model, x, y, place, name, parameters, rate, micro)
+    return Subject(title, model, x, y, place, name, parameters, rate, micro, when)
 
 
 def _compile(spec: ExperimentSpec, data: Data, model: Any) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,7 +14,9 @@ from sklearn.datasets import load_digits, make_blobs, make_classification
 
 import kerasflow as kf
 from kerasflow.data import load
-from kerasflow.diagnosing import Diagnosis, diagnose, draw
+from kerasflow.diagnosing import ARITHMETIC, Diagnosis, diagnose, draw, explained_run
+from kerasflow.explanation import write_page
+from kerasflow.tracking.folder import RunFolder
 
 Run = Callable[..., Path]
 RELU: dict[str, Any] = {"dense": {"units": 32, "activation": "relu"}}
@@ -163,3 +166,29 @@ def test_a_run_is_found_by_its_id_in_mlflow(result: kf.RunResult) -> None:
     assert diagnose(result.run_id, root=root).title == diagnose(result.folder).title
     with pytest.raises(kf.RunError, match=r"no run below .* is recorded in MLflow by this id; give its folder"):
         diagnose("0" * 32, root=root)
+
+
+def test_a_page_of_a_run_has_its_stop_its_findings_and_the_arithmetic_of_the_trained_model(
+    run: Run, tmp_path: Path
+) -> None:
+    stop = [{"plateau": {"monitor": "val_loss", "patience": 3}}]
+    folder = run(digits(300), rate=0.0003, optimizer="sgd", stop=stop)
+    found = diagnose(folder)
+    shown = explained_run(found, sample=4)
+    assert [section.name for section in shown.sections] == ["diagnosis", "stopping", *ARITHMETIC]
+    told, stopping = (section.told for section in shown.sections[:2])
+    assert [row[0] for row in told.tables[0].rows] == [finding.name for finding in found.findings]
+    rule = stopping.tables[0].rows[0]
+    assert found.stopping is not None
+    assert (rule[0], rule[2]) == (found.stopping.counters[0].rule, 3)
+    losses = [row["loss"] for row in RunFolder.open(folder).rows]
+    assert list(stopping.charts[0].lines[0].y) == pytest.approx(losses)
+    trained = keras.saving.load_model(folder / "model.keras", compile=False)
+    answer = next(section.numbers for section in shown.sections if section.name == "forward").output[0]
+    np.testing.assert_allclose(answer, trained(shown.subject.x[:1])[0], rtol=1e-5)
+    assert "as they were after 12 epochs" in shown.subject.facts
+    text = write_page(shown, tmp_path / "run.html").read_text(encoding="utf-8")
+    assert 'id="stopping"' in text
+    (folder / "model.keras").unlink()
+    with pytest.raises(kf.RunError, match="arithmetic cannot be shown: the model the run holds no model"):
+        explained_run(diagnose(folder))

@@ -107,3 +107,13 @@ def test_the_command_prints_and_writes(tmp_path, monkeypatch, capsys) -> None:
     assert "hidden/kernel[1,1] is 2, and its dE/dw is -16.1084." in said
     assert "Forward propagation" not in said
     assert page.is_file()
+
+
+def test_a_weight_of_a_layer_in_a_block_is_found_though_a_dot_is_in_its_name() -> None:
+    block = {"layers": [{"dense": {"units": 5, "activation": "relu"}}]}
+    spec = {**SMALL, "model": {"blocks": {"hidden": block}, "layers": [{"hidden": None}, "head"]}}
+    steepest = explanation(spec, only=["weight"])
+    assert steepest.subject.weight.startswith("hidden.dense/kernel[")
+    assert steepest.sections[0].numbers.along == steepest.subject.weight
+    named = explanation(spec, only=["weight"], weight="hidden.dense/kernel[1,2]")
+    assert named.subject.weight == "hidden.dense/kernel[1,2]"

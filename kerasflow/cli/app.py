@@ -214,7 +214,9 @@ def explain(
 
     overrides = parse_overrides(set_)
     if spec.is_dir() or is_run_id(str(spec)):
-        _examine(spec, runs, figures, asked=bool(sample or weight or only or html or overrides))
+        if only or overrides:
+            raise RunError(f"{spec}: is a run, which is examined as a whole, as it was; leave out --only and --set")
+        _examine(spec, runs, figures, html, sample, weight)
         return
     load_tensorflow()
 
@@ -231,16 +233,17 @@ def explain(
         show_file("picture", picture)
 
 
-def _examine(run: Path, runs: Path, figures: Path | None, *, asked: bool) -> None:
-    if asked:
-        raise RunError(f"{run}: is a run, which is examined as a whole; of the options it takes --figures alone")
+def _examine(run: Path, runs: Path, figures: Path | None, html: Path | None, sample: int, weight: str) -> None:
     load_tensorflow()
     from kerasflow.cli.diagnosis import show_diagnosis
     from kerasflow.cli.show import show_file
-    from kerasflow.diagnosing import diagnose, draw
+    from kerasflow.diagnosing import diagnose, draw, explained_run
+    from kerasflow.explanation import write_page
 
     found = diagnose(run, root=runs)
     show_diagnosis(found)
+    if html:
+        show_file("page", write_page(explained_run(found, sample=sample, weight=weight), html))
     if figures and (picture := draw(found, figures)):
         show_file("picture", picture)
 

@@ -7,8 +7,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from kerasflow.cli.show import console
-from kerasflow.explain.telling import Cell, Told
-from kerasflow.explain.telling import Table as Rows
+from kerasflow.explain.forms import Cell, Told
+from kerasflow.explain.forms import Table as Rows
 from kerasflow.explanation import Explanation
 
 

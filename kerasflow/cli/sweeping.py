@@ -20,8 +20,7 @@ TRIALS_AT_MOST = 5
 def show_study(found: Study, runs: Path) -> None:
     """The best trials, how the others ended, and what to do with the best one."""
     way = found.objectives[0][1]
-    finished = [trial for trial in found.finalists or found.trials if trial.values]
-    best = sorted(finished, key=lambda trial: trial.values[0], reverse=way == "max")[:TRIALS_AT_MOST]
+    best = sorted(found.judged, key=lambda trial: trial.values[0], reverse=way == "max")[:TRIALS_AT_MOST]
     if len(found.objectives) > 1:
         best = list(found.best_trials)
     table = Table(
@@ -30,7 +29,8 @@ def show_study(found: Study, runs: Path) -> None:
         title=f"{found.spec.experiment}: {found.spec.name} sweep",
         title_justify="left",
     )
-    table.add_column("finalist" if found.finalists else "trial", justify="right")
+    repeated = bool(best) and best[0] in found.finalists
+    table.add_column("finalist" if repeated else "trial", justify="right")
     for name, _ in found.objectives:
         table.add_column(name, justify="right", no_wrap=True)
     paths = list(dict.fromkeys(path for trial in best for path in trial.chosen))

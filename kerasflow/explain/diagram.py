@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from kerasflow.explain.chain import Backward
-from kerasflow.explain.telling import index, spread, written
+from kerasflow.explain.forms import spread
+from kerasflow.explain.telling import index, written
 from kerasflow.explain.trace import LayerTrace, Trace
 
 MOST_NEURONS = 12

@@ -124,7 +124,7 @@ def _costs(evidence: Evidence, name: str = "loss") -> np.ndarray:
 
 def _other_rate(evidence: Evidence, factor: float) -> str:
     if evidence.rate is None:
-        return f"a learning rate {'ten times higher' if factor > 1 else 'ten times lower'}"
+        return f"a learning rate {max(factor, 1 / factor):g} times {'higher' if factor > 1 else 'lower'}"
     path, rate = evidence.rate
     return f"--set {path}={rate * factor:g}"
 
@@ -161,7 +161,8 @@ def _rate(evidence: Evidence) -> Iterator[Finding]:
     third = len(costs) // 3
     early, late = float(costs[0] - costs[third]), float(costs[-1 - third] - costs[-1])
     progress = float(costs[0] - costs[-1])
-    slow = STUCK * abs(costs[0]) < progress < LITTLE * abs(costs[0])
+    moved = STUCK * abs(costs[0]) if guess else 0.0  # what has moved by less is judged above, if that can be
+    slow = moved < progress < LITTLE * abs(costs[0])
     if slow and late > STEADY * early > 0 and evidence.ran_out:
         words = (
             f"the cost has fallen from {costs[0]:.4g} to {costs[-1]:.4g} only, and in its last third as steadily "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from kerasflow.explain.alike import Symmetry
 from kerasflow.explain.chain import Backward
 from kerasflow.explain.costs import Cost
 from kerasflow.explain.distribution import Histogram
+from kerasflow.explain.forms import MOST_ROWS, Cell, Chart, Told, line, spread, table
 from kerasflow.explain.gradient_check import GradientCheck
 from kerasflow.explain.initial import Initialisation
 from kerasflow.explain.micro_batches import Accumulation
@@ -20,69 +20,10 @@ from kerasflow.explain.search import RandomSearch
 from kerasflow.explain.slices import Plane, Slice
 from kerasflow.explain.step import Descent
 from kerasflow.explain.trace import LayerTrace, Trace
-
-MOST_ROWS = 20
-"""Of a table; the rest is counted."""
+from kerasflow.explain.waiting import Stopping
 
 MOST_NEURONS = 3
 """Of each layer, whose sum is written out."""
-
-Cell = str | int | float | None
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows of plain values.
-
-    Attributes:
-        caption: what it holds, and what is left out.
-        columns: their headings.
-        rows: as wide as the headings.
-    """
-
-    caption: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-
-
-@dataclass(frozen=True)
-class Line:
-    """A curve's name, and where it goes; `y` has None where a number is not finite."""
-
-    name: str
-    x: tuple[float, ...]
-    y: tuple[float | None, ...]
-
-
-@dataclass(frozen=True)
-class Chart:
-    """Curves over one axis or, where there are `costs`, over a plane with its contour.
-
-    Attributes:
-        title: what is drawn.
-        x, y: what the axes are.
-        lines: the curves.
-        log: whether y wants a logarithmic axis.
-        grid: of a contour, its positions along x and along y.
-        costs: of a contour, `(points of y, points of x)`.
-    """
-
-    title: str
-    x: str
-    y: str
-    lines: tuple[Line, ...]
-    log: bool = False
-    grid: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
-    costs: tuple[tuple[float, ...], ...] = ()
-
-
-@dataclass(frozen=True)
-class Told:
-    """What a reader sees of an answer."""
-
-    words: tuple[str, ...]
-    tables: tuple[Table, ...] = ()
-    charts: tuple[Chart, ...] = ()
 
 
 def told(numbers: Any, weight: str = "") -> Told:
@@ -93,24 +34,6 @@ def told(numbers: Any, weight: str = "") -> Told:
         weight: the one whose path and step are written out.
     """
     return _TOLD[type(numbers)](numbers, weight)
-
-
-def table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Table:
-    """A table of the first rows, whose caption says how many there are more."""
-    more = len(rows) - MOST_ROWS
-    said = f"{caption}; {more:,} more are not shown" if more > 0 else caption
-    return Table(said, tuple(columns), tuple(tuple(row) for row in rows[:MOST_ROWS]))
-
-
-def line(name: str, x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray) -> Line:
-    """A curve of plain numbers."""
-    values = (float(value) for value in y)
-    return Line(name, tuple(map(float, x)), tuple(value if np.isfinite(value) else None for value in values))
-
-
-def spread(count: int, most: int) -> list[int]:
-    """At most so many places out of `count`, evenly spread, the first and the last among them."""
-    return sorted({int(i) for i in np.linspace(0, count - 1, min(count, most))}) if count else []
 
 
 def written(layer: LayerTrace, places: Sequence[int]) -> list[str]:
@@ -352,6 +275,30 @@ def _distribution(found: Sequence[Histogram]) -> Chart:
     return Chart(found[0].path, "weight", "share of the weights", tuple(lines))
 
 
+def _stopping(found: Stopping, _: str) -> Told:
+    words = f"Stopped by {found.reason}." if found.reason else "No rule says stop."
+    rows = [
+        (
+            counter.rule,
+            float(counter.values[-1]) if np.isfinite(counter.values[-1]) else None,
+            float(counter.limit) if np.isfinite(counter.limit) else None,
+            next((int(epoch) for epoch, holds in zip(found.epochs, counter.holds, strict=True) if holds), None),
+        )
+        for counter in found.counters
+    ]
+    costs = tuple(line(name, found.epochs, values) for name, values in found.costs.items())
+    charts = [Chart("Cost by epoch", "epochs completed", "cost", costs)]
+    for counter in found.counters:
+        if np.isfinite(counter.limit):
+            lines = (
+                line(counter.rule, found.epochs, counter.values),
+                line("limit", found.epochs[[0, -1]], np.full(2, counter.limit)),
+            )
+            charts.append(Chart(f"The counter of {counter.rule}", "epochs completed", "counter", lines))
+    columns = ("rule", "in the end", "stops at", "first says stop after epoch")
+    return Told((words,), (table("Each rule's counter", columns, rows),), tuple(charts))
+
+
 def _shape(array: np.ndarray) -> str:
     return " × ".join(map(str, array.shape)) or "1"
 
@@ -376,6 +323,7 @@ _TOLD: Mapping[type, Callable[[Any, str], Told]] = {
     Plane: _plane,
     RandomSearch: _search,
     Slice: _slice,
+    Stopping: _stopping,
     Symmetry: _symmetry,
     Trace: _trace,
     tuple: _histograms,

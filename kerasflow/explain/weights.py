@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,8 +60,8 @@ def find_weight(model: Any, name: str) -> Weight:
     """
     known = named_weights(model)
     read = _WRITTEN.fullmatch(str(name))
-    path = read["path"].replace(".", "/") if read else str(name)
-    found = [own for own in known if own == path] or [own for own in known if _shortened(path, own)]
+    path = read["path"] if read else str(name)
+    found = _meant(path, known) or _meant(path.replace(".", "/"), known)  # a layer of a block has a dot in its name
     if not found:
         short = ["/".join(own.split("/")[-2:]) for own in known]
         hint = did_you_mean(path, [*known, *short]) or f"; its weights are {listed(known)}"
@@ -69,6 +70,10 @@ def find_weight(model: Any, name: str) -> Weight:
         raise BuildError(f"{name!r} could be several weights of {model.name!r}; name one: {listed(found)}")
     variable = known[found[0]]
     return Weight(found[0], variable, _index(name, read["index"] if read else None, tuple(variable.shape)))
+
+
+def _meant(path: str, known: Iterable[str]) -> list[str]:
+    return [own for own in known if own == path] or [own for own in known if _shortened(path, own)]
 
 
 def _shortened(given: str, own: str) -> bool:

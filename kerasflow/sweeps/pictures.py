@@ -26,17 +26,22 @@ def importances(found: Study) -> dict[str, float]:
     """How much of the objective's spread each hyperparameter explains, by its path, the largest first; they sum to 1.
 
     By Optuna's functional analysis of variance (Hutter, Hoos & Leyton-Brown 2014) over the finished trials, of those
-    that every finished trial has. Empty where fewer than six have finished, or all came to the same.
+    that every finished trial has. Empty where fewer than six have finished, or all drew or came to the same.
     """
     package, sweep = optuna(), found.spec.sweep
     assert sweep is not None
     finished = [trial for trial in tally(found.optuna, sweep).ended if trial.state.name == "COMPLETE"]
     if len(finished) < ENOUGH or len({trial.values[0] for trial in finished}) == 1:
         return {}
+    if len({tuple(sorted(trial.params.items(), key=lambda pair: pair[0])) for trial in finished}) == 1:
+        return {}
     these = package.create_study(directions=found.optuna.directions)  # without what was begun twice, and finalists
     these.add_trials(finished)
     evaluator = package.importance.FanovaImportanceEvaluator(seed=0)
-    shares = package.importance.get_param_importances(these, evaluator=evaluator, target=lambda one: one.values[0])
+    try:
+        shares = package.importance.get_param_importances(these, evaluator=evaluator, target=lambda one: one.values[0])
+    except RuntimeError:  # what every finished trial has differs too little for a tree to split by it
+        return {}
     return {path: float(share) for path, share in shares.items()}
 
 
@@ -72,15 +77,16 @@ def _figures(found: Study, shares: Mapping[str, float]) -> Iterator[tuple[str, A
     in_order = sorted(found.trials, key=lambda trial: trial.ended)
     labels = {path: _labels(one) for path, one in sweep.space.items()}
 
-    def told(path: str, value: Any) -> Any:
+    def place(path: str, value: Any) -> Any:
+        """Where a value lies on its axis; of a choice its place among the choices."""
         choices = sweep.space[path].choices
-        return labels[path][next(i for i, one in enumerate(choices) if same(one, value))] if choices else value
+        return next(i for i, one in enumerate(choices) if same(one, value)) if choices else value
 
     tried = [
         viz.Tried(
             trial.number,
             trial.state,
-            {short[path]: told(path, value) for path, value in trial.chosen.items()},
+            {short[path]: place(path, value) for path, value in trial.chosen.items()},
             trial.values[0] if trial.values else None,
             trial.reported,
         )
@@ -89,10 +95,11 @@ def _figures(found: Study, shares: Mapping[str, float]) -> Iterator[tuple[str, A
     searched = [path for path in sweep.space if any(path in trial.chosen for trial in found.trials)]
     scales = [viz.Scale(short[path], sweep.space[path].kind == "log", labels[path]) for path in searched]
     yield "history", viz.history(tried, objective, direction, title=title)
-    yield "slices", viz.slices(tried, scales, objective, direction, title=title)
-    yield "parallel_coordinates", viz.parallel_coordinates(tried, scales, objective, direction, title=title)
+    best = found.best_trial.number
+    yield "slices", viz.slices(tried, scales, objective, direction, best, title=title)
+    yield "parallel_coordinates", viz.parallel_coordinates(tried, scales, objective, direction, best, title=title)
     if any(one.reported for one in tried):
-        yield "pruned_curves", viz.pruned_curves(tried, objective, direction, title=title)
+        yield "pruned_curves", viz.pruned_curves(tried, objective, best, title=title)
     if shares:
         remark = f"functional analysis of variance over {sum(one.value is not None for one in tried)} finished trials"
         named = {short[path]: share for path, share in shares.items()}
@@ -100,8 +107,8 @@ def _figures(found: Study, shares: Mapping[str, float]) -> Iterator[tuple[str, A
     if len(found.objectives) > 1:
         names = (found.objectives[0][0], found.objectives[1][0])
         both = [(trial.values[0], trial.values[1]) for trial in found.trials if trial.values]
-        best = [(trial.values[0], trial.values[1]) for trial in found.best_trials]
-        yield "front", viz.front(both, best, names, title=title)
+        front = [(trial.values[0], trial.values[1]) for trial in found.best_trials]
+        yield "front", viz.front(both, front, names, title=title)
 
 
 def _labels(one: RangeSpec) -> tuple[str, ...]:

@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from kerasflow.spec.sweep import SweepSpec
-from kerasflow.sweeps.sampling import SLOT
-from kerasflow.sweeps.tickets import Tally, ticket_of
+from kerasflow.sweeps.tickets import Tally, told
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -22,15 +21,13 @@ def line(found: Tally, sweep: SweepSpec) -> str:
     """`12/60 trials, best val_loss 0.0731 (trial 9), 3 pruned, 1 failed`."""
     of = f"/{found.count}" if found.count is not None else ""
     parts = [f"{len(found.ended)}{of} trials"]
-    values = [(trial.values[0], trial) for trial in found.finalists or found.ended if trial.state.name == "COMPLETE"]
     name, way = sweep.objective[0]
-    if values:
-        value, best = (max if way == "max" else min)(values, key=lambda pair: pair[0])
-        kind, slot = ticket_of(best) or ("", 0)
-        parts.append(f"best {name} {value:.4g} ({'trial' if kind == SLOT else kind} {slot + 1})")
+    if found.judged:
+        best = (max if way == "max" else min)(found.judged, key=lambda trial: trial.values[0])
+        parts.append(f"best {name} {best.values[0]:.4g} ({told(best)})")
     parts += [f"{found.number(state)} {word}" for state, word in (("PRUNED", "pruned"), ("FAIL", "failed"))]
-    if sweep.finalists and len(found.ended) == found.count:
-        parts.insert(1, f"{len(found.finalists)}/{sweep.finalists} finalists")
+    if found.finals:
+        parts.insert(1, f"{found.finals_done}/{len(found.finals)} finalists")
     return ", ".join(parts)
 
 

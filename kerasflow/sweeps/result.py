@@ -85,11 +85,19 @@ class Study:
         return self.spec.sweep.objective
 
     @property
+    def judged(self) -> tuple[Trial, ...]:
+        """The trials of which the best is the best of the sweep: the finished finalists, or else all that finished."""
+        finalists, trials = (
+            tuple(trial for trial in some if trial.state == "finished") for some in (self.finalists, self.trials)
+        )
+        return finalists or trials
+
+    @property
     def best_trials(self) -> tuple[Trial, ...]:
         """The best trial, of the finalists where there are any, by the mean over their seeds; of two objectives those
         that no other is better than in both (the Pareto front)."""
-        ended = [trial for trial in self.finalists or self.trials if trial.state == "finished"]
-        return tuple(one for one in ended if not any(self._better(other, one) for other in ended))[: self._at_most]
+        judged = self.judged
+        return tuple(one for one in judged if not any(self._better(other, one) for other in judged))[: self._at_most]
 
     @property
     def best_trial(self) -> Trial:

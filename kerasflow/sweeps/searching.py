@@ -19,6 +19,7 @@ from kerasflow.sweeps.progress import Verbose, progress
 from kerasflow.sweeps.result import Study
 from kerasflow.sweeps.space import slashed
 from kerasflow.sweeps.study import key_of, open_study, storage_in
+from kerasflow.sweeps.tickets import tally
 from kerasflow.tracking.folder import RunFolder, safe_name
 from kerasflow.tracking.journal_tracker import JournalTracker
 from kerasflow.tracking.record import params_of
@@ -163,14 +164,12 @@ def _ended(tracker: JournalTracker, study: Any, spec: ExperimentSpec) -> Iterato
         raise
     found = Study.of(study, spec, folder.directory)
     _tell(tracker, found)
-    count = spec.sweep.count if spec.sweep else None
-    wanted = spec.sweep.finalists or 0 if spec.sweep else 0
-    best = min(wanted, sum(bool(trial.values) for trial in found.trials))
-    whole = count is None or (len(found.trials) >= count and len(found.finalists) >= best)
-    reason = f"{len(found.trials)} of {count or len(found.trials)} trials have ended"
-    reason += f", {len(found.finalists)} of {best} finalists" if best else ""
-    tracker.end("FINISHED" if whole else "KILLED")
-    folder.set_status("FINISHED" if whole else "KILLED", reason)
+    assert spec.sweep is not None
+    came = tally(study, spec.sweep)
+    reason = f"{len(came.ended)} of {came.count or len(came.ended)} trials have ended"
+    reason += f", {came.finals_done} of {len(came.finals)} finalists" if came.finals else ""
+    tracker.end("FINISHED" if came.whole else "KILLED")
+    folder.set_status("FINISHED" if came.whole else "KILLED", reason)
 
 
 def _tell(tracker: JournalTracker, found: Study) -> None:

@@ -76,6 +76,8 @@ def _wanted(spec: ExperimentSpec) -> dict[str, Any]:
     """What must be the same for trials to belong to one sweep; there may be more of them, and of finalists."""
     document = spec.to_document()
     sweep = {key: value for key, value in document["sweep"].items() if key not in _MAY_DIFFER}
+    if document["sweep"].get("finalists"):
+        sweep["finalists"] = True  # how many may differ, but not whether each trial is of one seed
     return {key: value for key, value in document.items() if key not in _NOT_DECISIVE} | {"sweep": sweep}
 
 

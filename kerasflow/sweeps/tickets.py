@@ -7,9 +7,10 @@ counts: the first that has come to an end.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 from typing import Any
 
 from kerasflow.spec.sweep import SweepSpec
@@ -22,8 +23,7 @@ ERROR = "error"
 BEGUN = "begun"
 """A trial's attribute: its worker has looked at it, and gives signs of life from now on."""
 SECONDS_TO_BEGIN = 60
-"""After a ticket was drawn: a worker that died before its first sign of life would never be held for dead else."""
-
+"""Between a ticket's drawing and that sign: whoever died in between would never be held for dead else."""
 AT_ONCE = 16
 """Tickets that are added, when there are fewer than `FEW`: a storage reads all that have not ended at each look."""
 FEW = 8
@@ -39,22 +39,39 @@ class Tally:
     Attributes:
         ended: the trials that count, one a slot, in the order of their slots.
         finalists: those that have ended, likewise.
+        finals: the slots of the finalists that there are to be; none before all trials have ended.
         waiting, running: as many.
         count: trials that there are to be; None where minutes alone decide.
-        wanted: the same, with the finalists that there are to be.
+        wanted: the same, with the finalists that there are to be, as far as that is known.
     """
 
     ended: tuple[Any, ...]
     finalists: tuple[Any, ...]
+    finals: tuple[int, ...]
     waiting: int
     running: int
     count: int | None
     wanted: int | None
 
     @property
+    def finals_done(self) -> int:
+        """Finalists, of those that there are to be, that have ended."""
+        return len({trial.user_attrs[FINAL] for trial in self.finalists} & set(self.finals))
+
+    @property
     def done(self) -> int:
         """Trials and finalists that have ended."""
-        return len(self.ended) + len(self.finalists)
+        return len(self.ended) + self.finals_done
+
+    @property
+    def whole(self) -> bool:
+        """Whether all that there is to be has ended; where minutes alone decide, whatever there is."""
+        return self.count is None or (len(self.ended) >= self.count and self.finals_done == len(self.finals))
+
+    @property
+    def judged(self) -> tuple[Any, ...]:
+        """The trials of which the best is the best of the sweep: the finished finalists, or else all that finished."""
+        return _finished(self.finalists) or _finished(self.ended)
 
     def number(self, state: str) -> int:
         """Trials that count and ended as `COMPLETE`, `PRUNED` or `FAIL`."""
@@ -67,20 +84,37 @@ def tally(study: Any, sweep: SweepSpec) -> Tally:
 
 
 def _tally(trials: Sequence[Any], sweep: SweepSpec) -> Tally:
-    ended: dict[Ticket, Any] = {}
+    found: dict[Ticket, Any] = {}
     for trial in trials:
         if (ticket := ticket_of(trial)) and _counts(trial):
-            ended.setdefault(ticket, trial)
+            found.setdefault(ticket, trial)
     names = [trial.state.name for trial in trials if ticket_of(trial)]
-    in_order = [ended[ticket] for ticket in sorted(ended, key=lambda ticket: ticket[1])]
-    return Tally(
-        tuple(trial for trial in in_order if SLOT in trial.user_attrs),
-        tuple(trial for trial in in_order if FINAL in trial.user_attrs),
-        names.count("WAITING"),
-        names.count("RUNNING"),
-        sweep.count,
-        None if sweep.count is None else sweep.count + (sweep.finalists or 0),
-    )
+    in_order = sorted(found, key=lambda ticket: ticket[1])
+    ended, finalists = (tuple(found[ticket] for ticket in in_order if ticket[0] == kind) for kind in (SLOT, FINAL))
+    finals = _finals(ended, sweep)
+    wanted = None if sweep.count is None else max(sweep.count, len(ended)) + len(finals)
+    if wanted is not None and len(ended) < (sweep.count or 0):
+        wanted += sweep.finalists or 0
+    return Tally(ended, finalists, finals, names.count("WAITING"), names.count("RUNNING"), sweep.count, wanted)
+
+
+def _finals(ended: tuple[Any, ...], sweep: SweepSpec) -> tuple[int, ...]:
+    """The slots of the best, once all trials have ended."""
+    if not sweep.finalists or sweep.count is None or len(ended) < sweep.count:
+        return ()
+    sign = -1 if sweep.objective[0][1] == "max" else 1
+    best = sorted(_finished(ended), key=lambda trial: sign * trial.values[0])[: sweep.finalists]
+    return tuple(int(trial.user_attrs[SLOT]) for trial in best)
+
+
+def _finished(trials: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(trial for trial in trials if trial.state.name == "COMPLETE")
+
+
+def told(trial: Any) -> str:
+    """`trial 12`, or `finalist 12` of one that repeats it."""
+    kind, slot = ticket_of(trial) or (SLOT, int(trial.number))
+    return f"{'finalist' if kind == FINAL else 'trial'} {slot + 1}"
 
 
 def ticket_of(trial: Any) -> Ticket | None:
@@ -90,7 +124,6 @@ def ticket_of(trial: Any) -> Ticket | None:
 
 def look(study: Any, sweep: SweepSpec) -> Tally:
     """How far a sweep has come, once there are tickets for what nobody has run, runs or is to run."""
-    _give_up_unbegun(study)
     trials = study.get_trials(deepcopy=False)
     found = _tally(trials, sweep)
     if found.waiting < FEW and (added := _add_missing(study, sweep, trials, found)):
@@ -98,27 +131,39 @@ def look(study: Any, sweep: SweepSpec) -> Tally:
     return found
 
 
-def _give_up_unbegun(study: Any) -> None:
-    """Ends trials whose worker died after it had drawn their ticket and before its first sign of life."""
-    state = optuna().trial.TrialState
-    since = datetime.now() - timedelta(seconds=SECONDS_TO_BEGIN)  # in local time, as Optuna has it
-    for trial in study.get_trials(deepcopy=False, states=(state.RUNNING,)):
-        if BEGUN not in trial.user_attrs and trial.datetime_start < since:
-            study.tell(trial.number, state=state.FAIL, skip_if_finished=True)
+class Unbegun:
+    """Trials whose worker died after it had drawn their ticket and before its first sign of life.
+
+    A worker has a minute, by this process' own clock: those of other machines may be set otherwise.
+    """
+
+    def __init__(self) -> None:
+        self.seen: dict[int, float] = {}
+
+    def give_up(self, study: Any) -> None:
+        """Ends those that have been so for too long; their tickets are added again."""
+        package, now = optuna(), time.monotonic()
+        running = study.get_trials(deepcopy=False, states=(package.trial.TrialState.RUNNING,))
+        self.seen = {t.number: self.seen.get(t.number, now) for t in running if BEGUN not in t.user_attrs}
+        for number, since in self.seen.items():
+            if now - since >= SECONDS_TO_BEGIN:
+                with suppress(package.exceptions.UpdateFinishedTrialError):  # another worker has seen it, too
+                    study.tell(number, state=package.trial.TrialState.FAIL, skip_if_finished=True)
 
 
 def _add_missing(study: Any, sweep: SweepSpec, trials: Sequence[Any], found: Tally) -> int:
     """Adds tickets, with the values that a trial of the same had, if there was one; and gives their number."""
     package = optuna()
     live = {ticket_of(t) for t in trials if _counts(t) or t.state.name in ("WAITING", "RUNNING")}
-    begun = {ticket: t for t in trials if (ticket := ticket_of(t))}
+    begun = {ticket: t for t in trials if (ticket := ticket_of(t)) and t.params}
+    repeated = {int(trial.user_attrs[SLOT]): trial for trial in found.ended}
     missing = [ticket for ticket in _tickets(sweep, begun, found) if ticket not in live][:AT_ONCE]
     grid = sweep.grid() if sweep.sampler == "grid" and missing else []
     for kind, slot in missing:
         if grid and kind == SLOT:
             study.enqueue_trial(params_of(grid[slot], sweep), user_attrs={SLOT: slot})
             continue
-        before = begun.get((kind, slot)) or (begun[SLOT, slot] if kind == FINAL else None)
+        before = repeated[slot] if kind == FINAL else begun.get((kind, slot))
         values = {} if before is None else {"params": before.params, "distributions": before.distributions}
         waiting = package.trial.TrialState.WAITING
         study.add_trial(package.create_trial(state=waiting, user_attrs={kind: slot}, **values))
@@ -141,8 +186,4 @@ def _counts(trial: Any) -> bool:
 def _tickets(sweep: SweepSpec, begun: Iterable[Ticket], found: Tally) -> Iterator[Ticket]:
     slots = sorted(slot for kind, slot in begun if kind == SLOT) if sweep.count is None else range(sweep.count)
     yield from ((SLOT, slot) for slot in slots)
-    if sweep.finalists and len(found.ended) == sweep.count:
-        sign = -1 if sweep.objective[0][1] == "max" else 1
-        finished = [trial for trial in found.ended if trial.state.name == "COMPLETE"]
-        best = sorted(finished, key=lambda trial: sign * trial.values[0])[: sweep.finalists]
-        yield from ((FINAL, int(trial.user_attrs[SLOT])) for trial in best)
+    yield from ((FINAL, slot) for slot in found.finals)

@@ -19,9 +19,9 @@ from kerasflow.spec.experiment import ExperimentSpec
 from kerasflow.spec.sweep import Chosen
 from kerasflow.sweeps.delivering import Deliveries
 from kerasflow.sweeps.package import optuna
-from kerasflow.sweeps.sampling import FINAL, SLOT
+from kerasflow.sweeps.sampling import SLOT
 from kerasflow.sweeps.space import slashed, suggest
-from kerasflow.sweeps.tickets import BEGUN, ERROR, Ticket, is_taken, tally, ticket_of
+from kerasflow.sweeps.tickets import BEGUN, ERROR, is_taken, tally, ticket_of, told
 from kerasflow.tracking.folder import RunFolder
 from kerasflow.tracking.journal_tracker import JournalTracker
 from kerasflow.tracking.record import params_of
@@ -70,12 +70,11 @@ class Objective:
         self._data: OrderedDict[str, Data] = OrderedDict()
 
     def __call__(self, trial: Any) -> tuple[float, ...]:
-        kind, slot = self._ticket(trial)
+        self._draw(trial)
         chosen = suggest(trial, self.sweep)
-        word = "finalist" if kind == FINAL else "trial"
-        folder = RunFolder.create(self.root, self.spec.experiment, f"{self.spec.name} {word} {slot + 1}")
+        folder = RunFolder.create(self.root, self.spec.experiment, f"{self.spec.name} {told(trial)}")
         try:
-            return self._recorded(trial, {word: str(slot + 1), "sweep": self.spec.name}, chosen, folder)
+            return self._recorded(trial, chosen, folder)
         except (optuna().TrialPruned, UnknownObjectiveError):
             raise
         except Exception as error:
@@ -87,21 +86,26 @@ class Objective:
         finally:
             self.deliveries.put(folder)
 
-    def _ticket(self, trial: Any) -> Ticket:
+    def _draw(self, trial: Any) -> None:
+        """Takes the trial's ticket.
+
+        Raises:
+            NotMineError: another has it.
+        """
         trial.set_user_attr(BEGUN, True)
         if ticket_of(trial) is None and self.sweep.count is None:
             trial.set_user_attr(SLOT, trial.number)
         ticket = ticket_of(trial)
         if ticket is None or is_taken(trial.study, trial, ticket):
             raise NotMineError
-        return ticket
 
-    def _recorded(self, trial: Any, tags: dict[str, str], chosen: Chosen, folder: RunFolder) -> tuple[float, ...]:
+    def _recorded(self, trial: Any, chosen: Chosen, folder: RunFolder) -> tuple[float, ...]:
         """The trial's own run: of one seed its training, of several their mean, with a run for each below it."""
         tracker = JournalTracker(folder)
         with closing(folder.journal), folder.locked(), truthful_status(tracker):
             values = {slashed(path): value for path, value in chosen.items()}
-            name = folder.status.name
+            word, number = told(trial).split()
+            tags, name = {word: number, "sweep": self.spec.name}, folder.status.name
             try:
                 spec = self.spec.with_values(chosen)
             except Exception:

@@ -13,7 +13,7 @@ from kerasflow.spec.experiment import ExperimentSpec
 from kerasflow.sweeps.delivering import Deliveries
 from kerasflow.sweeps.package import optuna
 from kerasflow.sweeps.study import key_of
-from kerasflow.sweeps.tickets import ERROR, Tally, look, tally
+from kerasflow.sweeps.tickets import ERROR, Tally, Unbegun, look, tally
 from kerasflow.sweeps.trial import NotMineError, Objective, StoppedError, UnknownObjectiveError
 
 FAILURES_AT_MOST = 3
@@ -46,10 +46,11 @@ def work(
     """
     assert spec.sweep is not None
     package, sweep = optuna(), spec.sweep
-    objective = Objective(spec, root, key_of(study), deliveries)
+    objective, unbegun = Objective(spec, root, key_of(study), deliveries), Unbegun()
     try:
         while (until is None or time.monotonic() < until) and not _orphaned():
             package.storages.fail_stale_trials(study)
+            unbegun.give_up(study)
             found = look(study, sweep)
             tell(found)
             check_failures(found)

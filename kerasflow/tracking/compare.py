@@ -181,7 +181,11 @@ def _differing(runs: Sequence[ComparedRun]) -> tuple[str, ...]:
     missing = object()
     differ = [name for name in names if len({run.params.get(name, missing) for run in runs}) > 1]
     # Of a sweep, model/layers says in one text what model/layers/0/dense/units and its like say each by itself.
-    return tuple(name for name in differ if not any(other.startswith(f"{name}/") for other in differ))
+    return tuple(
+        name
+        for name in differ
+        if not all(any(other.startswith(f"{name}/") for other in run.params) for run in runs if name in run.params)
+    )
 
 
 def _metric_names(runs: Sequence[ComparedRun]) -> tuple[str, ...]:

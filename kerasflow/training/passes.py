@@ -164,8 +164,8 @@ class _Resident:
 
     Each call is given the order of a whole pass, and which of its windows to step. Windows of one size are compiled for
     it, and a pass's smaller last window is compiled again. A graph takes that one for one of any size, if the window
-    can, so that folds share a program whose lengths differ a little; and where windows are few, all of them, so that a
-    search shares one whose batch sizes differ.
+    can, so that folds share a program whose lengths differ a little; and where windows are few, all of them: a search
+    whose batch sizes leave a smaller last window then shares one program.
     """
 
     def __init__(self, work: Work, data: Arrays, compiler: Compiler, name: Hashable) -> None:

@@ -30,7 +30,7 @@ class Tried:
     Attributes:
         number: from 1.
         state: `finished`, `pruned` or `failed`.
-        chosen: its values by the names that the axes bear.
+        chosen: its values by the names that the axes bear; of a choice its place among the choices.
         value: of the objective; None unless finished.
         reported: the objective by epochs, of a sweep with a pruner.
     """
@@ -49,18 +49,12 @@ class Scale:
     Attributes:
         name: of the axis.
         log: whether by logarithms.
-        choices: the values in order, of what is no range of numbers.
+        choices: what is written at each place, of what is no range of numbers.
     """
 
     name: str
     log: bool = False
-    choices: tuple[Any, ...] = ()
-
-    def position(self, value: Any) -> float:
-        """Where a value lies on the axis of a plot."""
-        if not self.choices:
-            return float(value)
-        return float(next(i for i, one in enumerate(self.choices) if type(one) is type(value) and one == value))
+    choices: tuple[str, ...] = ()
 
 
 @styled
@@ -94,21 +88,20 @@ def history(tried: Sequence[Tried], objective: str, direction: str, *, title: st
 
 
 @styled
-def pruned_curves(tried: Sequence[Tried], objective: str, direction: str, *, title: str = "Trials by epoch") -> Figure:
+def pruned_curves(tried: Sequence[Tried], objective: str, best: int, *, title: str = "Trials by epoch") -> Figure:
     """What the pruner saw: the objective by epochs, the trials that it ended in grey up to their last epoch.
 
     Args:
-        direction: `min` or `max`.
+        best: the number of the best trial.
     """
     figure = new_figure(8.4, 4.8)
     axes = figure.subplots()
     axes.set_title(title, fontsize=14)
-    best = _best(tried, direction)
-    for one in sorted(tried, key=lambda one: (one.state == "finished", one is best)):
+    for one in sorted(tried, key=lambda one: (one.state == "finished", one.number == best)):
         epochs, values = list(one.reported), list(one.reported.values())
         if not epochs:
             continue
-        if one is best:
+        if one.number == best:
             axes.plot(epochs, values, color=COLOURS[1], lw=2.6, label=f"best: trial {one.number}")
         elif one.state == "finished":
             axes.plot(epochs, values, color=COLOURS[0], lw=1.2, alpha=0.8, label="_finished")
@@ -154,30 +147,42 @@ def importance(shares: Mapping[str, float], objective: str, remark: str = "", *,
 
 @styled
 def slices(
-    tried: Sequence[Tried], scales: Sequence[Scale], objective: str, direction: str, *, title: str = "By value"
+    tried: Sequence[Tried],
+    scales: Sequence[Scale],
+    objective: str,
+    direction: str,
+    best: int,
+    *,
+    title: str = "By value",
 ) -> Figure:
-    """The objective by each hyperparameter alone, a dot a finished trial, later ones darker; the best as a ring."""
+    """The objective by each hyperparameter alone, a dot a finished trial, later ones darker; the best as a ring.
+
+    Args:
+        direction: `min` or `max`.
+        best: the number of the best trial.
+    """
     columns = min(len(scales), _COLUMNS)
     lines = math.ceil(len(scales) / columns)
     figure = new_figure(1.4 + 3.6 * columns, 0.9 + 3.2 * lines)
     figure.suptitle(title, x=0.012, ha="left")
     panels = figure.subplots(lines, columns, squeeze=False, sharey=True).flatten()
-    finished, best = [one for one in tried if one.value is not None], _best(tried, direction)
+    finished = [one for one in tried if one.value is not None]
+    ringed = [one for one in finished if one.number == best]
     for axes, scale in zip(panels, scales, strict=False):
         having = [one for one in finished if scale.name in one.chosen]
-        across = [scale.position(one.chosen[scale.name]) for one in having]
+        across = [one.chosen[scale.name] for one in having]
         order = [one.number for one in having]
         axes.scatter(across, [one.value for one in having], c=order, cmap="Blues", vmin=-len(tried) / 2, s=34)
-        if best is not None and scale.name in best.chosen:
-            place = [scale.position(best.chosen[scale.name])]
-            axes.plot(place, [best.value], "o", ms=11, mfc="none", mec=COLOURS[1], mew=2, label="best")
+        for one in ringed:
+            if scale.name in one.chosen:
+                axes.plot([one.chosen[scale.name]], [one.value], "o", ms=11, mfc="none", mec=COLOURS[1], mew=2)
         axes.set_xlabel(_legible(scale.name) + (", log scale" if scale.log else ""))
         if scale.log:
             axes.set_xscale("log")
         elif not scale.choices and all(isinstance(one.chosen[scale.name], int) for one in having):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         if scale.choices:
-            axes.set_xticks(range(len(scale.choices)), [_legible(str(one)) for one in scale.choices])
+            axes.set_xticks(range(len(scale.choices)), [_legible(text) for text in scale.choices])
             axes.set_xlim(-0.5, len(scale.choices) - 0.5)
     for axes in panels[len(scales) :]:
         axes.remove()
@@ -189,23 +194,34 @@ def slices(
 
 @styled
 def parallel_coordinates(
-    tried: Sequence[Tried], scales: Sequence[Scale], objective: str, direction: str, *, title: str = "All values"
+    tried: Sequence[Tried],
+    scales: Sequence[Scale],
+    objective: str,
+    direction: str,
+    best: int,
+    *,
+    title: str = "All values",
 ) -> Figure:
-    """Each finished trial as a line through its values, coloured by the objective; the best in orange."""
+    """Each finished trial as a line through its values, coloured by the objective; the best in orange.
+
+    Args:
+        direction: `min` or `max`.
+        best: the number of the best trial.
+    """
     figure = new_figure(2.4 + 1.7 * (len(scales) + 1), 5.0)
     axes = figure.subplots()
     axes.set_title(title, fontsize=14, pad=14)
     finished = [one for one in tried if one.value is not None]
     values = [one.value for one in finished if one.value is not None]
     low, high = _span(values, direction)
-    norm, best = Normalize(low, high, clip=True), _best(tried, direction)
+    norm = Normalize(low, high, clip=True)
     colours = "viridis" if direction == "min" else "viridis_r"
     paints = ScalarMappable(norm, colours)
     worst_first = sorted(zip(values, finished, strict=True), key=lambda pair: pair[0], reverse=direction == "min")
     for value, one in worst_first:
         across = [place for place, scale in enumerate(scales) if scale.name in one.chosen]
         up = [_share(scales[place], one.chosen[scales[place].name], tried) for place in across]
-        paint, width, above = (COLOURS[1], 3.0, 3) if one is best else (paints.to_rgba(np.array(value)), 1.2, 2)
+        paint, width, above = (COLOURS[1], 3.0, 3) if one.number == best else (paints.to_rgba(np.array(value)), 1.2, 2)
         axes.plot([*across, len(scales)], [*up, float(norm(value))], color=paint, lw=width, zorder=above)
     legible: Any = {"fontsize": 9, "zorder": 4, "bbox": {"fc": "white", "ec": "none", "pad": 1, "alpha": 0.8}}
     for place, scale in enumerate(scales):
@@ -246,11 +262,6 @@ def front(
     return figure
 
 
-def _best(tried: Sequence[Tried], direction: str) -> Tried | None:
-    finished = [one for one in tried if one.value is not None]
-    return (min if direction == "min" else max)(finished, key=lambda one: one.value or 0.0) if finished else None
-
-
 def _span(values: Sequence[float], direction: str) -> tuple[float, float]:
     """The values from the best one on, without those that would press the others together."""
     low, high, middle = min(values), max(values), float(np.median(values))
@@ -271,7 +282,7 @@ def _objective_axis(axes: Axes, which: str, objective: str, values: Sequence[flo
 def _share(scale: Scale, value: Any, tried: Sequence[Tried]) -> float:
     """Where a value lies between the lowest and the highest that was tried, 0 to 1."""
     if scale.choices:
-        return scale.position(value) / max(1, len(scale.choices) - 1)
+        return float(value) / max(1, len(scale.choices) - 1)
     spread = math.log if scale.log else float
     tried_values = [spread(one.chosen[scale.name]) for one in tried if scale.name in one.chosen]
     low, high = min(tried_values), max(tried_values)
@@ -280,7 +291,8 @@ def _share(scale: Scale, value: Any, tried: Sequence[Tried]) -> float:
 
 def _ticks(scale: Scale, tried: Sequence[Tried]) -> list[tuple[str, float]]:
     if scale.choices:
-        return [(_legible(str(one)), _share(scale, one, tried)) for one in scale.choices[:_TICKS_AT_MOST]]
+        shown = list(enumerate(scale.choices))[:_TICKS_AT_MOST]
+        return [(_legible(text), _share(scale, place, tried)) for place, text in shown]
     values = [one.chosen[scale.name] for one in tried if scale.name in one.chosen]
     return [(_number(value), _share(scale, value, tried)) for value in dict.fromkeys((min(values), max(values)))]
 

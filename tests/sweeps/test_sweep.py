@@ -99,6 +99,15 @@ def test_the_best_are_trained_with_more_seeds_and_judged_by_their_means(spec: Sp
     assert len(every_run(tmp_path)) == runs
 
 
+def test_whether_the_best_are_repeated_cannot_change_but_how_many(spec: Spec, tmp_path: Path) -> None:
+    assert len(swept(spec(repeats=2, finalists=1), tmp_path).finalists) == 1
+    assert len(swept(spec(repeats=2, finalists=2), tmp_path).finalists) == 2
+    with pytest.raises(kf.RunError, match=r"sweep\.finalists is true there, nothing here"):
+        swept(spec(repeats=2), tmp_path)
+    fewer = swept(spec(repeats=2, finalists=2), tmp_path, 2)
+    assert RunFolder.open(fewer.folder).status.state == "FINISHED"
+
+
 def test_a_ticket_whose_worker_died_before_its_first_sign_of_life_is_run(
     spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -72,12 +72,25 @@ def test_a_graph_serves_another_number_of_whole_windows(traces):
     assert len(traces) == 1
 
 
-@pytest.mark.parametrize("batch_size", [32, 3])
-def test_a_graph_serves_folds_whose_last_windows_differ(traces, batch_size):
-    kf.fit(model(), *samples(0, 97), batch_size=batch_size, verbose=0)  # few windows in a pass, and many
+@pytest.mark.parametrize("n", [97, 767])
+def test_a_graph_serves_folds_whose_last_windows_differ(traces, n):
+    kf.fit(model(), *samples(0, n), batch_size=10, verbose=0)  # few windows in a pass, and many
     first = len(traces)
-    kf.fit(model(), *samples(0, 98), batch_size=batch_size, verbose=0)
+    kf.fit(model(), *samples(0, n + 1), batch_size=10, verbose=0)
     assert len(traces) == first > 0
+
+
+def test_where_windows_are_few_a_graph_serves_every_batch_size_with_a_smaller_last_window(traces, pool):
+    trained(model(1), 1, batch_size=16)
+    first = len(traces)
+    rows, weights = trained(model(2), 2, batch_size=14)
+    assert len(traces) == first > 0
+    pool.clear()
+    own_rows, own_weights = trained(model(2), 2, batch_size=14)
+    assert len(traces) > first
+    assert [row["loss"] for row in rows] == [row["loss"] for row in own_rows]
+    for a, b in zip(weights, own_weights, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_xla_serves_folds_of_nearly_one_size(traces):

@@ -176,9 +176,9 @@ function drawHistory(element, runs, metric) {
 }
 
 /** An axis of parallel coordinates: where a value lies on it, 0 to 1, and what is written beside it. */
-function coordinate(name, every) {
+function coordinate(name, every, few = 2) {
   const numbers = every.filter(isNumber);
-  const numeric = numbers.length === every.length && every.length > 2;
+  const numeric = numbers.length === every.length && every.length > few;
   if (!numeric) {
     const last = Math.max(1, every.length - 1);
     const ticks = every.length > VALUES_AT_MOST ? [] : every.map((value, place) => [place / last, shown(value)]);
@@ -197,7 +197,7 @@ function drawTogether(element, runs, metric) {
   const having = runs.filter((run) => isNumber(run.metrics[metric]));
   having.sort((a, b) => (higher ? 1 : -1) * (a.metrics[metric] - b.metrics[metric])); // the best comes last
   const axes = data.params.map((param) => coordinate(param.short, param.values));
-  const own = coordinate(name, [...new Set(having.map((run) => run.metrics[metric]))]);
+  const own = coordinate(name, [...new Set(having.map((run) => run.metrics[metric]))], 0);
   const through = (run) => [...run.params.map((value, place) => axes[place].of(value)), own.of(run.metrics[metric])];
   const lines = having.map((run, place) => {
     const first = place === having.length - 1;

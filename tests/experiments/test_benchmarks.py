@@ -48,7 +48,7 @@ def test_rows_that_are_not_measured_again_stay_as_they_were(monkeypatch) -> None
     assert list(found) == ["mlp-32", "mobilenet-32"]  # as the table has them
 
 
-@pytest.mark.parametrize("key", ["features-cached", "recorded", "sweep-start", "sweep-pruned"])
+@pytest.mark.parametrize("key", ["features-cached", "recorded", "sweep", "sweep-pruned"])
 @pytest.mark.slow
 def test_contenders_do_what_they_say(key: str, monkeypatch) -> None:
     monkeypatch.syspath_prepend(BENCHMARKS)

@@ -222,3 +222,24 @@ def test_what_does_not_fit_is_told_with_its_place(folder, changes, message):
         return
     with pytest.raises(kf.KerasflowError, match=message):
         assembled()
+
+
+@pytest.mark.filterwarnings("ignore:.*train.epochs. does nothing on route")
+def test_a_sweep_searches_the_route_and_the_layer_that_is_tapped(folder):
+    wanted = spec(folder, "transfer", epochs=2).to_document()
+    wanted["data"]["split"] = {"test": 0.3, "validation": 0.2}
+    wanted["sweep"] = {
+        "space": {
+            "train.route": {"choice": ["transfer", "features"]},
+            "model.backbone.layer": {"choice": ["conv", "dense"]},
+        },
+        "objective": "test/accuracy",
+        "sampler": "grid",
+    }
+    found = kf.sweep(wanted, root=folder / "swept", verbose=0)
+    assert [trial.state for trial in found.trials] == ["finished"] * 4
+    assert {(trial.chosen["train.route"], trial.chosen["model.backbone.layer"]) for trial in found.trials} == {
+        (route, layer) for route in ("transfer", "features") for layer in ("conv", "dense")
+    }
+    again = kf.run(found.best_spec, root=folder / "again", verbose=0)
+    assert again.metrics["test/accuracy"] == found.best_value

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from tasks import HIDDEN, Task, keras_model
 
@@ -46,6 +46,17 @@ class Fit(Protocol):
     """
 
     def __call__(self, epochs: int, mark: Mark | None = None) -> str: ...
+
+
+@runtime_checkable
+class Counting(Fit, Protocol):
+    """A fit that counts what it does.
+
+    Attributes:
+        numbers: of the last one, by quantity.
+    """
+
+    numbers: dict[str, float]
 
 
 Prepare = Callable[[Job, int], Fit]

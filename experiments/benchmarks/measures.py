@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from contenders import Fit, Job, Prepare
+from contenders import Counting, Fit, Job, Prepare
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,9 @@ def per_call(contender: Contender, turn: int) -> Reading:
 def counts(contender: Contender, turn: int) -> Reading:
     """What a fit says of itself: updates and the best cost of a sweep, with another seed each turn."""
     fit = contender.prepare(contender.job, turn)
+    assert isinstance(fit, Counting)
     engine = fit(contender.epochs)
-    return Reading(dict(fit.numbers), engine)  # type: ignore[attr-defined]
+    return Reading(dict(fit.numbers), engine)
 
 
 def peak_memory(contender: Contender, turn: int) -> Reading:

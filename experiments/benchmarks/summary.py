@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 import numpy as np
-from rows import REMARKS, ROWS, Peer, Row
+from remarks import REMARKS
+from rows import ROWS, Peer, Row
 
 Readings = dict[str, dict[str, Any]]  # by contender: each quantity's values by round, and kerasflow's engine
 

@@ -298,9 +298,9 @@ def not_judged(evidence: Evidence) -> Mapping[str, str]:
     if len(evidence.rows) < FEW and np.isfinite(_costs(evidence)).all():  # else the rate is judged, and it alone
         found["the learning rate and a plateau"] = f"there are {len(evidence.rows)} epochs, and at least {FEW} tell"
     if evidence.guess is None:
-        found["underfitting"] = "it is not known what guessing costs by this loss"
+        found["underfitting"] = "without the data, or by this loss, it is not known what guessing costs"
     if not evidence.layers:
-        found["dead units and saturation"] = "there is no model to look into"
+        found["dead units and saturation"] = "there is no model with data to look into"
     if not evidence.answers:
         found["label noise and class imbalance"] = "there are no answers to classes to look at"
     return found

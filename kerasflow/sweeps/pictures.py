@@ -74,7 +74,6 @@ def _figures(found: Study, shares: Mapping[str, float]) -> Iterator[tuple[str, A
     objective, direction = found.objectives[0]
     short = dict(zip(sweep.space, short_names([path.replace(".", "/") for path in sweep.space]), strict=True))
     title = f"{found.spec.experiment}: {found.spec.name} sweep"
-    in_order = sorted(found.trials, key=lambda trial: trial.ended)
     labels = {path: _labels(one) for path, one in sweep.space.items()}
 
     def place(path: str, value: Any) -> Any:
@@ -82,7 +81,7 @@ def _figures(found: Study, shares: Mapping[str, float]) -> Iterator[tuple[str, A
         choices = sweep.space[path].choices
         return next(i for i, one in enumerate(choices) if same(one, value)) if choices else value
 
-    tried = [
+    trials = tuple(
         viz.Tried(
             trial.number,
             trial.state,
@@ -90,18 +89,18 @@ def _figures(found: Study, shares: Mapping[str, float]) -> Iterator[tuple[str, A
             trial.values[0] if trial.values else None,
             trial.reported,
         )
-        for trial in in_order
-    ]
+        for trial in sorted(found.trials, key=lambda trial: trial.ended)
+    )
     searched = [path for path in sweep.space if any(path in trial.chosen for trial in found.trials)]
-    scales = [viz.Scale(short[path], sweep.space[path].kind == "log", labels[path]) for path in searched]
-    yield "history", viz.history(tried, objective, direction, title=title)
-    best = found.best_trial.number
-    yield "slices", viz.slices(tried, scales, objective, direction, best, title=title)
-    yield "parallel_coordinates", viz.parallel_coordinates(tried, scales, objective, direction, best, title=title)
-    if any(one.reported for one in tried):
-        yield "pruned_curves", viz.pruned_curves(tried, objective, best, title=title)
+    scales = tuple(viz.Scale(short[path], sweep.space[path].kind == "log", labels[path]) for path in searched)
+    swept = viz.Swept(title, objective, direction, found.best_trial.number, trials, scales)
+    yield "history", viz.history(swept)
+    yield "slices", viz.slices(swept)
+    yield "parallel_coordinates", viz.parallel_coordinates(swept)
+    if any(one.reported for one in trials):
+        yield "pruned_curves", viz.pruned_curves(swept)
     if shares:
-        remark = f"functional analysis of variance over {sum(one.value is not None for one in tried)} finished trials"
+        remark = f"functional analysis of variance over {len(swept.finished)} finished trials"
         named = {short[path]: share for path, share in shares.items()}
         yield "importance", viz.importance(named, objective, remark, title=title)
     if len(found.objectives) > 1:

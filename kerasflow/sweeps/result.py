@@ -59,6 +59,7 @@ class Study:
         folder: the sweep's own, in which `best.yaml` is.
         trials: those that have ended, by number.
         finalists: the best of them, repeated with more seeds, by number; none where the spec wants none.
+        judged: of which the best is the best of the sweep: the finished finalists, or else all that finished.
         interrupted: whether Ctrl-C ended it before it was whole.
         optuna: the study in Optuna's own form, for its tools.
     """
@@ -67,6 +68,7 @@ class Study:
     folder: Path
     trials: tuple[Trial, ...]
     finalists: tuple[Trial, ...]
+    judged: tuple[Trial, ...]
     interrupted: bool
     optuna: Any
 
@@ -75,22 +77,16 @@ class Study:
         """What a study of Optuna's holds."""
         assert spec.sweep is not None
         found = tally(study, spec.sweep)
-        trials, finalists = (tuple(_trial(one, spec) for one in ended) for ended in (found.ended, found.finalists))
-        return cls(spec, folder, trials, finalists, interrupted, study)
+        trials, finalists, judged = (
+            tuple(_trial(one, spec) for one in some) for some in (found.ended, found.finalists, found.judged)
+        )
+        return cls(spec, folder, trials, finalists, judged, interrupted, study)
 
     @property
     def objectives(self) -> tuple[tuple[str, str], ...]:
         """What trials are judged by, and `min` or `max`."""
         assert self.spec.sweep is not None
         return self.spec.sweep.objective
-
-    @property
-    def judged(self) -> tuple[Trial, ...]:
-        """The trials of which the best is the best of the sweep: the finished finalists, or else all that finished."""
-        finalists, trials = (
-            tuple(trial for trial in some if trial.state == "finished") for some in (self.finalists, self.trials)
-        )
-        return finalists or trials
 
     @property
     def best_trials(self) -> tuple[Trial, ...]:

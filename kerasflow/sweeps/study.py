@@ -62,7 +62,8 @@ def open_study(spec: ExperimentSpec, sweep: SweepSpec, url: str) -> Any:
         more = f" and {len(differs) - _SHOWN} more" if len(differs) > _SHOWN else ""
         raise RunError(
             f"{without_password(url)}: holds another sweep named {spec.name!r} of {spec.experiment!r}: "
-            f"{'; '.join(differs[:_SHOWN])}{more}; give this one a name of its own, or bring that back"
+            f"{'; '.join(differs[:_SHOWN])}{more}; give this one a name of its own, bring that back, or remove "
+            f"{'that file' if url.startswith('sqlite:///') else 'that study'} to begin anew"
         )
     return study
 

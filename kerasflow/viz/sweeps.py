@@ -57,30 +57,61 @@ class Scale:
     choices: tuple[str, ...] = ()
 
 
-@styled
-def history(tried: Sequence[Tried], objective: str, direction: str, *, title: str = "Trials") -> Figure:
-    """The objective of each finished trial in the order given, the best so far as a line, those pruned below.
+@dataclass(frozen=True)
+class Swept:
+    """What the pictures of a sweep are drawn from.
 
-    Args:
-        direction: `min` or `max`.
+    Attributes:
+        title: of each picture.
+        objective: its name; of two the first.
+        direction: whether `min` or `max` is better.
+        best: the number of the best trial.
+        trials: in the order in which they ended.
+        scales: of the hyperparameters.
     """
+
+    title: str
+    objective: str
+    direction: str
+    best: int
+    trials: tuple[Tried, ...]
+    scales: tuple[Scale, ...] = ()
+
+    @property
+    def finished(self) -> list[tuple[float, Tried]]:
+        """Each finished trial behind its value."""
+        return [(one.value, one) for one in self.trials if one.value is not None]
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """The values from the best one on, without those that would press the others together."""
+        values = [value for value, _ in self.finished]
+        low, high, middle = min(values), max(values), float(np.median(values))
+        if self.direction == "min":
+            return low, min(high, low + _OUTLIER * (middle - low)) if middle > low else high
+        return max(low, high - _OUTLIER * (high - middle)) if high > middle else low, high
+
+
+@styled
+def history(swept: Swept) -> Figure:
+    """The objective of each finished trial in their order, the best so far as a line, those pruned at the edge."""
     figure = new_figure(8.4, 4.6)
     axes = figure.subplots()
-    axes.set_title(title, fontsize=14, pad=14)
-    finished = [(place, one.value) for place, one in enumerate(tried, 1) if one.value is not None]
-    better = np.minimum if direction == "min" else np.maximum
-    if finished:
-        places, values = zip(*finished, strict=True)
-        axes.plot(places, values, "o", ms=6, color=COLOURS[0], label="finished")
-        steps, best = [*places, len(tried)], better.accumulate([*values, values[-1]])
-        axes.step(steps, best, where="post", color=COLOURS[1], label=f"best so far: {best[-1]:.4g}")
-        _objective_axis(axes, "y", objective, [float(value) for value in values], direction)
-    low = axes.get_ylim()[1 if direction == "min" else 0]
+    axes.set_title(swept.title, fontsize=14, pad=14)
+    lower_is_better = swept.direction == "min"
+    finished = [(place, one.value) for place, one in enumerate(swept.trials, 1) if one.value is not None]
+    places, values = zip(*finished, strict=True)
+    axes.plot(places, values, "o", ms=6, color=COLOURS[0], label="finished")
+    better = np.minimum if lower_is_better else np.maximum
+    steps, best = [*places, len(swept.trials)], better.accumulate([*values, values[-1]])
+    axes.step(steps, best, where="post", color=COLOURS[1], label=f"best so far: {best[-1]:.4g}")
+    _objective_axis(axes, swept)
+    edge = axes.get_ylim()[1 if lower_is_better else 0]
     for state, mark in (("pruned", "x"), ("failed", "v")):
-        ended = [place for place, one in enumerate(tried, 1) if one.state == state]
+        ended = [place for place, one in enumerate(swept.trials, 1) if one.state == state]
         if ended:
             label = f"{state}: {len(ended)}"
-            axes.plot(ended, [low] * len(ended), mark, ms=6, color=GREY, clip_on=False, label=label)
+            axes.plot(ended, [edge] * len(ended), mark, ms=6, color=GREY, clip_on=False, label=label)
     axes.set_xlabel("trials that have ended")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0))
@@ -88,34 +119,29 @@ def history(tried: Sequence[Tried], objective: str, direction: str, *, title: st
 
 
 @styled
-def pruned_curves(tried: Sequence[Tried], objective: str, best: int, *, title: str = "Trials by epoch") -> Figure:
-    """What the pruner saw: the objective by epochs, the trials that it ended in grey up to their last epoch.
-
-    Args:
-        best: the number of the best trial.
-    """
+def pruned_curves(swept: Swept) -> Figure:
+    """What the pruner saw: the objective by epochs, the trials that it ended in grey up to their last epoch."""
     figure = new_figure(8.4, 4.8)
     axes = figure.subplots()
-    axes.set_title(title, fontsize=14)
-    for one in sorted(tried, key=lambda one: (one.state == "finished", one.number == best)):
+    axes.set_title(swept.title, fontsize=14)
+    for one in sorted(swept.trials, key=lambda one: (one.state == "finished", one.number == swept.best)):
         epochs, values = list(one.reported), list(one.reported.values())
         if not epochs:
             continue
-        if one.number == best:
+        if one.number == swept.best:
             axes.plot(epochs, values, color=COLOURS[1], lw=2.6, label=f"best: trial {one.number}")
         elif one.state == "finished":
             axes.plot(epochs, values, color=COLOURS[0], lw=1.2, alpha=0.8, label="_finished")
         else:
             axes.plot(epochs, values, color=GREY, lw=0.9, alpha=0.6, label="_pruned")
             axes.plot(epochs[-1:], values[-1:], "x", ms=6, color=GREY, label="_pruned")
-    states = [one.state for one in tried if one.reported]
+    states = [one.state for one in swept.trials if one.reported]
     axes.plot([], [], color=COLOURS[0], lw=1.2, label=f"finished: {states.count('finished')}")
     axes.plot([], [], color=GREY, lw=0.9, marker="x", label=f"pruned: {states.count('pruned')}")
-    shown = [value for one in tried for value in one.reported.values() if math.isfinite(value)]
-    if shown and min(shown) > 0 and max(shown) / min(shown) > _WIDE_SPAN:
-        axes.set_yscale("log")
-        objective += ", log scale"
-    axes.set_ylabel(objective)
+    shown = [value for one in swept.trials for value in one.reported.values() if math.isfinite(value)]
+    wide = bool(shown) and min(shown) > 0 and max(shown) / min(shown) > _WIDE_SPAN
+    axes.set_yscale("log" if wide else "linear")
+    axes.set_ylabel(f"{swept.objective}, log scale" if wide else swept.objective)
     axes.set_xlabel("epochs completed")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0))
@@ -146,40 +172,26 @@ def importance(shares: Mapping[str, float], objective: str, remark: str = "", *,
 
 
 @styled
-def slices(
-    tried: Sequence[Tried],
-    scales: Sequence[Scale],
-    objective: str,
-    direction: str,
-    best: int,
-    *,
-    title: str = "By value",
-) -> Figure:
-    """The objective by each hyperparameter alone, a dot a finished trial, later ones darker; the best as a ring.
-
-    Args:
-        direction: `min` or `max`.
-        best: the number of the best trial.
-    """
+def slices(swept: Swept) -> Figure:
+    """The objective by each hyperparameter alone, a dot a finished trial, later ones darker; the best as a ring."""
+    scales, finished = swept.scales, swept.finished
     columns = min(len(scales), _COLUMNS)
     lines = math.ceil(len(scales) / columns)
     figure = new_figure(1.4 + 3.6 * columns, 0.9 + 3.2 * lines)
-    figure.suptitle(title, x=0.012, ha="left")
+    figure.suptitle(swept.title, x=0.012, ha="left")
     panels = figure.subplots(lines, columns, squeeze=False, sharey=True).flatten()
-    finished = [one for one in tried if one.value is not None]
-    ringed = [one for one in finished if one.number == best]
     for axes, scale in zip(panels, scales, strict=False):
-        having = [one for one in finished if scale.name in one.chosen]
-        across = [one.chosen[scale.name] for one in having]
-        order = [one.number for one in having]
-        axes.scatter(across, [one.value for one in having], c=order, cmap="Blues", vmin=-len(tried) / 2, s=34)
-        for one in ringed:
-            if scale.name in one.chosen:
-                axes.plot([one.chosen[scale.name]], [one.value], "o", ms=11, mfc="none", mec=COLOURS[1], mew=2)
+        having = [(value, one) for value, one in finished if scale.name in one.chosen]
+        across, up = [one.chosen[scale.name] for _, one in having], [value for value, _ in having]
+        order = [one.number for _, one in having]
+        axes.scatter(across, up, c=order, cmap="Blues", vmin=-len(swept.trials) / 2, s=34)
+        for value, one in having:
+            if one.number == swept.best:
+                axes.plot([one.chosen[scale.name]], [value], "o", ms=11, mfc="none", mec=COLOURS[1], mew=2)
         axes.set_xlabel(_legible(scale.name) + (", log scale" if scale.log else ""))
         if scale.log:
             axes.set_xscale("log")
-        elif not scale.choices and all(isinstance(one.chosen[scale.name], int) for one in having):
+        elif not scale.choices and all(isinstance(value, int) for value in across):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         if scale.choices:
             axes.set_xticks(range(len(scale.choices)), [_legible(text) for text in scale.choices])
@@ -187,56 +199,47 @@ def slices(
     for axes in panels[len(scales) :]:
         axes.remove()
     for axes in panels[: len(scales) : columns]:
-        _objective_axis(axes, "y", objective, [one.value for one in finished if one.value is not None], direction)
+        _objective_axis(axes, swept)
     note(figure, "a dot is a finished trial, later ones are darker; the ring is the best")
     return figure
 
 
 @styled
-def parallel_coordinates(
-    tried: Sequence[Tried],
-    scales: Sequence[Scale],
-    objective: str,
-    direction: str,
-    best: int,
-    *,
-    title: str = "All values",
-) -> Figure:
-    """Each finished trial as a line through its values, coloured by the objective; the best in orange.
-
-    Args:
-        direction: `min` or `max`.
-        best: the number of the best trial.
-    """
+def parallel_coordinates(swept: Swept) -> Figure:
+    """Each finished trial as a line through its values, coloured by the objective; the best in orange."""
+    scales, (low, high) = swept.scales, swept.span
     figure = new_figure(2.4 + 1.7 * (len(scales) + 1), 5.0)
     axes = figure.subplots()
-    axes.set_title(title, fontsize=14, pad=14)
-    finished = [one for one in tried if one.value is not None]
-    values = [one.value for one in finished if one.value is not None]
-    low, high = _span(values, direction)
+    axes.set_title(swept.title, fontsize=14, pad=14)
     norm = Normalize(low, high, clip=True)
-    colours = "viridis" if direction == "min" else "viridis_r"
+    colours = "viridis" if swept.direction == "min" else "viridis_r"
     paints = ScalarMappable(norm, colours)
-    worst_first = sorted(zip(values, finished, strict=True), key=lambda pair: pair[0], reverse=direction == "min")
+    worst_first = sorted(swept.finished, key=lambda pair: pair[0], reverse=swept.direction == "min")
     for value, one in worst_first:
         across = [place for place, scale in enumerate(scales) if scale.name in one.chosen]
-        up = [_share(scales[place], one.chosen[scales[place].name], tried) for place in across]
-        paint, width, above = (COLOURS[1], 3.0, 3) if one.number == best else (paints.to_rgba(np.array(value)), 1.2, 2)
+        up = [_share(scales[place], one.chosen[scales[place].name], swept.trials) for place in across]
+        paint, width, above = (
+            (COLOURS[1], 3.0, 3) if one.number == swept.best else (paints.to_rgba(np.array(value)), 1.2, 2)
+        )
         axes.plot([*across, len(scales)], [*up, float(norm(value))], color=paint, lw=width, zorder=above)
     legible: Any = {"fontsize": 9, "zorder": 4, "bbox": {"fc": "white", "ec": "none", "pad": 1, "alpha": 0.8}}
     for place, scale in enumerate(scales):
         axes.axvline(place, color=GREY, lw=1)
-        for text, share in _ticks(scale, tried):
+        for text, share in _ticks(scale, swept.trials):
             axes.annotate(text, (place, share), xytext=(5, 0), textcoords="offset points", va="center", **legible)
     axes.axvline(len(scales), color=GREY, lw=1)
-    axes.set_xticks(range(len(scales) + 1), [_legible(scale.name) for scale in scales] + [objective])
+    axes.set_xticks(range(len(scales) + 1), [_legible(scale.name) for scale in scales] + [swept.objective])
     axes.set_yticks([])
     axes.set_ylim(-0.05, 1.05)
     axes.grid(False)
     for side in ("left", "bottom"):
         axes.spines[side].set_visible(False)
-    figure.colorbar(paints, ax=axes, label=objective, pad=0.01, extend="max" if direction == "min" else "min")
-    note(figure, f"the best in orange; worse than {_number(high if direction == 'min' else low)} is drawn as that")
+    figure.colorbar(
+        paints, ax=axes, label=swept.objective, pad=0.01, extend="max" if swept.direction == "min" else "min"
+    )
+    note(
+        figure, f"the best in orange; worse than {_number(high if swept.direction == 'min' else low)} is drawn as that"
+    )
     return figure
 
 
@@ -262,21 +265,13 @@ def front(
     return figure
 
 
-def _span(values: Sequence[float], direction: str) -> tuple[float, float]:
-    """The values from the best one on, without those that would press the others together."""
-    low, high, middle = min(values), max(values), float(np.median(values))
-    if direction == "min":
-        return low, min(high, low + _OUTLIER * (middle - low)) if middle > low else high
-    return max(low, high - _OUTLIER * (high - middle)) if high > middle else low, high
-
-
-def _objective_axis(axes: Axes, which: str, objective: str, values: Sequence[float], direction: str) -> None:
-    low, high = _span(values, direction) if values else (0.0, 1.0)
+def _objective_axis(axes: Axes, swept: Swept) -> None:
+    low, high = swept.span
     room = 0.06 * (high - low) or 0.06 * (abs(high) or 1.0)
-    beyond = sum(not low <= value <= high for value in values)
-    axes.set_ylim(low - room, high + room)
+    beyond = sum(not low <= value <= high for value, _ in swept.finished)
     lie = "trial lies" if beyond == 1 else "trials lie"
-    axes.set_ylabel(f"{objective}\n{beyond} {lie} beyond" if beyond else objective)
+    axes.set_ylim(low - room, high + room)
+    axes.set_ylabel(f"{swept.objective}\n{beyond} {lie} beyond" if beyond else swept.objective)
 
 
 def _share(scale: Scale, value: Any, tried: Sequence[Tried]) -> float:

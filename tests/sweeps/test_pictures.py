@@ -106,16 +106,17 @@ def test_the_history_shows_the_best_so_far_and_each_axis_its_values() -> None:
         viz.Tried(3, "finished", {"rate": 0.1, "kind": 1}, 1.0),
         viz.Tried(4, "finished", {"rate": 1.0, "kind": 0}, 2.0),
     ]
-    (axes,) = viz.history(tried, "val_loss", "min").axes
+    scales = (viz.Scale("rate", log=True), viz.Scale("kind", choices=("a", "b")))
+    swept = viz.Swept("a sweep", "val_loss", "min", 4, tuple(tried), scales)
+    (axes,) = viz.history(swept).axes
     best = next(line for line in axes.lines if str(line.get_label()).startswith("best so far"))
     assert list(best.get_ydata()) == [3.0, 1.0, 1.0, 1.0]
     assert list(best.get_xdata()) == [1, 3, 4, 4]
-    scales = [viz.Scale("rate", log=True), viz.Scale("kind", choices=("a", "b"))]
-    panels = viz.slices(tried, scales, "val_loss", "min", 4).axes
+    panels = viz.slices(swept).axes
     assert [axes.get_xscale() for axes in panels] == ["log", "linear"]
     assert [text.get_text() for text in panels[1].get_xticklabels()] == ["a", "b"]
     ring = panels[0].lines[-1]
     assert (list(ring.get_xdata()), list(ring.get_ydata())) == ([1.0], [2.0]), "the one that is said to be the best"
-    lines = viz.parallel_coordinates(tried, scales, "val_loss", "min", 4).axes[0].lines
+    lines = viz.parallel_coordinates(swept).axes[0].lines
     ends = {float(line.get_ydata()[-1]) for line in lines if len(line.get_xdata()) == 3}
     assert len(ends) == 3

@@ -18,6 +18,7 @@ from kerasflow.sweeps import tickets
 from kerasflow.sweeps.result import Study
 from kerasflow.sweeps.working import PARENT_VARIABLE
 from kerasflow.tracking.folder import RunFolder, every_run
+from kerasflow.training.program import Compiler, Program
 
 Spec = Callable[..., dict[str, Any]]
 
@@ -97,6 +98,17 @@ def test_the_best_are_trained_with_more_seeds_and_judged_by_their_means(spec: Sp
     runs = len(every_run(tmp_path))
     assert swept(spec(trials=4, repeats=3, finalists=2), tmp_path).finalists == study.finalists
     assert len(every_run(tmp_path)) == runs
+
+
+def test_trials_of_one_architecture_share_their_programs(spec: Spec, tmp_path: Path, monkeypatch) -> None:
+    made, trace = [], Program.__init__
+    monkeypatch.setattr(Program, "__init__", lambda self, *given: (made.append(self), trace(self, *given))[1])
+    Compiler._pool.clear()
+    swept(spec(RATE), tmp_path, 1)
+    first = len(made)
+    assert first > 0
+    swept(spec(RATE), tmp_path, 3)
+    assert len(made) == first
 
 
 def test_whether_the_best_are_repeated_cannot_change_but_how_many(spec: Spec, tmp_path: Path) -> None:
@@ -248,6 +260,9 @@ def test_mlflow_shows_one_run_a_sweep_a_child_a_trial_and_seeds_below_it(
     assert [len(below[run.info.run_id]) for run in trials] == [2, 2]
     assert top.data.metrics["best/val_loss"] == study.best_value
     assert {item.path for item in client.list_artifacts(top.info.run_id)} >= {"best.yaml", "trials.csv", "sweep.yaml"}
+    pictures = [item.path for item in client.list_artifacts(top.info.run_id, "images")]
+    for key in ("history", "slices", "parallel_coordinates"):
+        assert any(key in path for path in pictures), (key, pictures)
     best = next(run for run in trials if run.data.tags["trial"] == str(study.best_trial.number))
     assert best.data.metrics["val_loss"] == study.best_value
     seed = below[best.info.run_id][0]

@@ -17,6 +17,7 @@ import pytest
 import kerasflow as kf
 from kerasflow.sweeps.result import Study
 from kerasflow.sweeps.study import open_study
+from kerasflow.sweeps.workers import _share
 from kerasflow.tracking.folder import every_run
 from tests.recorded_runs import ENVIRONMENT
 from tests.servers import postgresql, postgresql_binaries
@@ -49,6 +50,15 @@ def running(root: Path) -> list[int]:
                 except OSError:
                     continue
     return found
+
+
+def test_each_worker_has_its_share_of_the_cores_unless_the_user_says_otherwise(monkeypatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8))
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    share = _share(2)
+    assert share.pop("OMP_NUM_THREADS") == "3"
+    assert set(share.values()) == {"4"}
+    assert set(_share(20).values()) == {"1", "3"}
 
 
 @pytest.mark.slow

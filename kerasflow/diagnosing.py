@@ -18,7 +18,7 @@ from kerasflow.explain.initial import LayerStatistics, initialisation
 from kerasflow.explain.judgement import Answers, Evidence, Finding, diagnosis, not_judged
 from kerasflow.explain.telling import told
 from kerasflow.explain.waiting import Stopping, stopping
-from kerasflow.explanation import Explanation, Section, check_route, explained
+from kerasflow.explanation import Explanation, Section, check_route, ensure_compiled, explained
 from kerasflow.spec.experiment import ExperimentSpec, load_spec
 from kerasflow.tracking.delivery import folder_of
 from kerasflow.tracking.folder import RunFolder
@@ -240,9 +240,5 @@ def _like(spec: ExperimentSpec, data: Data, model: keras.Model) -> keras.Model:
     """The trained model, compiled as the run was: the saved one is not."""
     like, _ = assemble(spec, data, check=False)
     like.set_weights(model.get_weights())
-    if not getattr(like, "compiled", False):
-        from kerasflow.builders import objects
-
-        task = data.preparation.task
-        like.compile(objects.optimizer(spec.train.optimizer), objects.loss(spec.train.loss, task))
+    ensure_compiled(spec, data, like)
     return like

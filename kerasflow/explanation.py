@@ -264,8 +264,7 @@ def _subject(spec: ExperimentSpec, data: Data, model: Any, sample: int, weight: 
     n, parameters = len(data.train), model.count_params()
     if not -n <= sample < n:
         raise DataError(f"there is no sample {sample}: the training part has {n:,}, counted from 0 to {n - 1:,}")
-    if not getattr(model, "compiled", False):
-        _compile(spec, data, model)
+    ensure_compiled(spec, data, model)
     place = sample % n
     most = SAMPLES // 4 if parameters >= LARGE else SAMPLES
     rows = np.sort([place, *[i for i in range(min(n, most)) if i != place][: most - 1]])
@@ -279,10 +278,12 @@ def _subject(spec: ExperimentSpec, data: Data, model: Any, sample: int, weight: 
     return Subject(title, model, x, y, place, name, parameters, rate, micro, when)
 
 
-def _compile(spec: ExperimentSpec, data: Data, model: Any) -> None:
+def ensure_compiled(spec: ExperimentSpec, data: Data, model: Any) -> None:
+    """Compiles a model as its experiment says, if it is not: training in stages leaves that to each stage."""
     from kerasflow.builders import objects
 
-    model.compile(objects.optimizer(spec.train.optimizer), objects.loss(spec.train.loss, data.preparation.task))
+    if not getattr(model, "compiled", False):
+        model.compile(objects.optimizer(spec.train.optimizer), objects.loss(spec.train.loss, data.preparation.task))
 
 
 def _as_targets(y: np.ndarray, model: Any) -> np.ndarray:
